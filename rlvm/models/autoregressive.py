@@ -1,0 +1,153 @@
+"""Autoregressive Bernoulli vectors and hierarchies of them (DARN eqs. 1-6).
+
+One triangular matmul gives all conditionals of a known vector at once; sampling is ancestral and
+exact, in blocks: units are drawn one by one inside a small block, and the finished block reaches
+all later logits through one matmul.
+"""
+
+from collections.abc import Callable
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+
+from rlvm.types import Array, Surrogate
+
+BLOCK = 16  # units drawn one by one between two matmuls
+
+
+def uniforms(rng: Array, units: int) -> Array:
+    """Uniforms [..., units], one row of noise for each key of `rng` [...]."""
+    draw = jax.vmap(lambda key: jax.random.uniform(key, (units,)))
+    return draw(rng.reshape(-1)).reshape(*rng.shape, units)
+
+
+def hard_threshold(logits: Array, noise: Array) -> Array:
+    """The plain sampler: 1.0 where noise < sigmoid(logits), without a gradient."""
+    return (noise < jax.nn.sigmoid(logits)).astype(logits.dtype)
+
+
+@flax.struct.dataclass
+class AutoregressiveBernoulli:
+    """Binary vectors with p(h_j = 1 | h_<j) = sigmoid(logits_j + sum_{i<j} h_i kernel[i, j]).
+
+    `logits` [..., D] hold bias and context; `kernel` [D, D] is strictly upper triangular, or None
+    for independent units.
+    """
+
+    logits: Array
+    kernel: Array | None = None
+
+    def conditional_logits(self, value: Array) -> Array:
+        """The logit of every unit given the units before it in `value`: [..., D]."""
+        return self.logits if self.kernel is None else self.logits + value @ self.kernel
+
+    def log_prob(self, value: Array) -> Array:
+        """log p(value) in nats, linear in real `value` per unit: h a - softplus(a)."""
+        logits = self.conditional_logits(value)
+        return jnp.sum(value * logits - jax.nn.softplus(logits), axis=-1)
+
+    def log_prob_table(self, values: Array) -> Array:
+        """log p of every value [B, D] under every logit vector [H, D]: [H, B].
+
+        Independent units need one matmul; autoregressive ones a softplus for every (H, B, D).
+        """
+        if self.kernel is None:
+            normalizer = jnp.sum(jax.nn.softplus(self.logits), axis=-1)
+            return self.logits @ values.T - normalizer[:, None]
+        logits = self.logits[:, None, :] + (values @ self.kernel)[None]
+        return jnp.sum(values * logits - jax.nn.softplus(logits), axis=-1)
+
+    def sample_from(self, surrogate: Surrogate, noise: Array) -> Array:
+        """The draw that uniforms `noise` [..., D] give when each unit passes `surrogate`."""
+        logits = jnp.broadcast_to(self.logits, noise.shape)
+        if self.kernel is None:
+            return surrogate(logits, noise)
+        return sample_blocked(surrogate, logits, self.kernel, noise)
+
+    def sample_with(self, surrogate: Surrogate, rng: Array) -> tuple[Array, Array]:
+        """Draw h through `surrogate`; returns h and log p(h) at that same h."""
+        value = self.sample_from(surrogate, uniforms(rng, self.logits.shape[-1]))
+        return value, self.log_prob(value)
+
+    def sample(self, rng: Array) -> Array:
+        """One exact draw for each key of `rng`."""
+        return self.sample_from(hard_threshold, uniforms(rng, self.logits.shape[-1]))
+
+
+def sample_blocked(
+    surrogate: Surrogate, logits: Array, kernel: Array, noise: Array, block: int = BLOCK
+) -> Array:
+    """Ancestral sampling of [..., D] units in blocks; equal to unit by unit for the same noise."""
+    units = logits.shape[-1]
+    num_blocks = -(-units // block)
+    padding = num_blocks * block - units
+    edge = [(0, 0)] * (logits.ndim - 1) + [(0, padding)]
+    logits, noise = jnp.pad(logits, edge), jnp.pad(noise, edge)
+    kernel = jnp.pad(kernel, ((0, padding), (0, padding)))
+
+    def draw_block(drawn, start):
+        columns = jax.lax.dynamic_slice_in_dim(kernel, start, block, axis=1)
+        within = jax.lax.dynamic_slice_in_dim(columns, start, block, axis=0)
+        active = jax.lax.dynamic_slice_in_dim(logits, start, block, axis=-1) + drawn @ columns
+        noise_here = jax.lax.dynamic_slice_in_dim(noise, start, block, axis=-1)
+        values = _sample_units(surrogate, active, within, noise_here)
+        return jax.lax.dynamic_update_slice_in_dim(drawn, values, start, axis=-1), None
+
+    starts = jnp.arange(num_blocks) * block
+    drawn, _ = jax.lax.scan(draw_block, jnp.zeros_like(logits), starts)
+    return drawn[..., :units]
+
+
+def _sample_units(surrogate: Surrogate, logits: Array, kernel: Array, noise: Array) -> Array:
+    """One block [..., K], unit after unit, each adding its row of the kernel to the rest."""
+    values = []
+    for unit in range(logits.shape[-1]):
+        value = surrogate(logits[..., unit], noise[..., unit])
+        logits = logits + value[..., None] * kernel[unit]
+        values.append(value)
+    return jnp.stack(values, axis=-1)
+
+
+@flax.struct.dataclass
+class Hierarchy:
+    """Stochastic layers, each an AutoregressiveBernoulli given those drawn before it.
+
+    A value is one flat vector [..., sum(sizes)], layers bottom to top. `order` is the order of
+    drawing: bottom to top for an encoder, top to bottom for a prior. `conditional(layer, drawn)`
+    gives the distribution of a layer from a dict of the layers drawn so far.
+    """
+
+    sizes: tuple[int, ...] = flax.struct.field(pytree_node=False)
+    order: tuple[int, ...] = flax.struct.field(pytree_node=False)
+    conditional: Callable[[int, dict[int, Array]], AutoregressiveBernoulli] = flax.struct.field(
+        pytree_node=False
+    )
+
+    def log_prob(self, value: Array) -> Array:
+        """Sum of the layers' conditional log probabilities in nats: [...]."""
+        layers = dict(enumerate(split_layers(value, self.sizes)))
+        return sum(self.conditional(k, layers).log_prob(layers[k]) for k in self.order)
+
+    def sample_from(self, surrogate: Surrogate, noise: Array) -> Array:
+        """The draw that uniforms `noise` [..., sum(sizes)] give through `surrogate`."""
+        noises = split_layers(noise, self.sizes)
+        drawn: dict[int, Array] = {}
+        for k in self.order:
+            drawn[k] = self.conditional(k, drawn).sample_from(surrogate, noises[k])
+        return jnp.concatenate([drawn[k] for k in range(len(self.sizes))], axis=-1)
+
+    def sample_with(self, surrogate: Surrogate, rng: Array) -> tuple[Array, Array]:
+        """Draw all layers through `surrogate`; returns the flat h and log p(h)."""
+        value = self.sample_from(surrogate, uniforms(rng, sum(self.sizes)))
+        return value, self.log_prob(value)
+
+    def sample(self, rng: Array) -> Array:
+        """One exact draw for each key of `rng`."""
+        return self.sample_from(hard_threshold, uniforms(rng, sum(self.sizes)))
+
+
+def split_layers(value: Array, sizes: tuple[int, ...]) -> list[Array]:
+    """Cut a flat vector [..., sum(sizes)] into its layers."""
+    bounds = [sum(sizes[: k + 1]) for k in range(len(sizes) - 1)]
+    return jnp.split(value, bounds, axis=-1)
