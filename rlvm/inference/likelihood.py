@@ -6,7 +6,13 @@ import jax
 import jax.numpy as jnp
 
 from rlvm.inference.estimators import detached
-from rlvm.inference.objectives import code_lengths, sample_keys, summarize, total
+from rlvm.inference.objectives import (
+    code_lengths,
+    fold_in_samples,
+    sample_code_lengths,
+    sample_keys,
+    summarize,
+)
 from rlvm.types import Array, Batch, LatentVariable, Terms
 
 MAX_EXACT_UNITS = 16
@@ -14,8 +20,7 @@ MAX_EXACT_UNITS = 16
 
 def bound(model: LatentVariable, batch: Batch, rng: Array, num_samples: int = 1) -> Terms:
     """Mean code lengths over S posterior samples: [B] each, in nats."""
-    z, log_q = model.posterior(batch).sample_with(detached, sample_keys(rng, num_samples))
-    return summarize(code_lengths(model, batch, z, log_q))
+    return summarize(sample_code_lengths(model, batch, detached, sample_keys(rng, num_samples)))
 
 
 def importance(
@@ -29,22 +34,24 @@ def importance(
     chunk = math.gcd(chunk, num_samples)
     num_chunks, tenth = num_samples // chunk, max(num_samples // 10, 1)
 
+    def lengths(index):
+        samples = index * chunk + jnp.arange(chunk)
+        z, log_q = model.posterior(batch).sample_with(detached, fold_in_samples(rng, samples))
+        return samples, code_lengths(model, batch, z, log_q)
+
     def add_chunk(carry, index):
         log_sum, log_sum_tenth, sums = carry
-        samples = index * chunk + jnp.arange(chunk)
-        keys = jax.vmap(lambda s: jax.vmap(lambda key: jax.random.fold_in(key, s))(rng))(samples)
-        z, log_q = model.posterior(batch).sample_with(detached, keys)
-        parts = code_lengths(model, batch, z, log_q)
-        log_weights = -total(parts)  # [chunk, B]
+        samples, parts = lengths(index)
+        log_weights = -(parts["distortion"] + parts["rate"])  # [chunk, B]
         early = jnp.where((samples < tenth)[:, None], log_weights, -jnp.inf)
         log_sum = jnp.logaddexp(log_sum, jax.nn.logsumexp(log_weights, axis=0))
         log_sum_tenth = jnp.logaddexp(log_sum_tenth, jax.nn.logsumexp(early, axis=0))
-        sums = {name: sums[name] + value / num_chunks for name, value in summarize(parts).items()}
+        sums = jax.tree.map(lambda a, b: a + b / num_chunks, sums, summarize(parts))
         return (log_sum, log_sum_tenth, sums), None
 
     empty = jnp.full(rng.shape, -jnp.inf)
-    names = ("distortion", "prior_cost", "entropy", "rate", "description_length")
-    zeros = {name: jnp.zeros(rng.shape) for name in names}
+    shapes = jax.eval_shape(lambda: summarize(lengths(0)[1]))
+    zeros = jax.tree.map(lambda s: jnp.zeros(s.shape), shapes)
     (log_sum, log_sum_tenth, terms), _ = jax.lax.scan(
         add_chunk, (empty, empty, zeros), jnp.arange(num_chunks)
     )

@@ -10,12 +10,18 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from rlvm.inference.estimators import SURROGATES, leave_one_out_bound, leave_one_out_mean
-from rlvm.types import Array, Batch, Density, LatentVariable, Objective, Terms
+from rlvm.types import Array, Batch, Density, LatentVariable, Objective, Surrogate, Terms
+
+SCORE_FUNCTION = {"reinforce": "description_length", "vimco": "iwae"}  # estimator: its objective
 
 
 def sample_keys(rng: Array, num_samples: int) -> Array:
     """Keys [S, ...] for S draws from each key of `rng` [...]."""
-    samples = jnp.arange(num_samples)
+    return fold_in_samples(rng, jnp.arange(num_samples))
+
+
+def fold_in_samples(rng: Array, samples: Array) -> Array:
+    """Keys [S, B] for the draws numbered `samples` [S] of each example's key [B]."""
     return jax.vmap(lambda s: jax.vmap(lambda key: jax.random.fold_in(key, s))(rng))(samples)
 
 
@@ -30,67 +36,99 @@ def code_lengths(model: LatentVariable, batch: Batch, z: Array, log_q: Array) ->
     """The parts of the description length at z (eqs. 11-15), in nats: [S, B] each."""
     distortion = -model.likelihood(z, batch).log_prob(batch["x"])
     prior_cost = -model.prior(batch).log_prob(z)
-    return {"distortion": distortion, "prior_cost": prior_cost, "entropy": -log_q}
+    entropy = -log_q
+    return {
+        "distortion": distortion,
+        "prior_cost": prior_cost,
+        "entropy": entropy,
+        "rate": prior_cost - entropy,
+    }
 
 
-def total(parts: Terms) -> Array:
-    """Description length = distortion + prior cost - entropy."""
-    return parts["distortion"] + parts["prior_cost"] - parts["entropy"]
+def sample_code_lengths(
+    model: LatentVariable, batch: Batch, surrogate: Surrogate, keys: Array
+) -> Terms:
+    """Draw z from q(z|x) and price it; a model with an analytic rate along its path says so."""
+    if hasattr(model, "sample_with_rate"):
+        z, rate = model.sample_with_rate(batch, keys)
+        return {"distortion": -model.likelihood(z, batch).log_prob(batch["x"]), "rate": rate}
+    z, log_q = model.posterior(batch).sample_with(surrogate, keys)
+    return code_lengths(model, batch, z, log_q)
 
 
 def summarize(parts: Terms) -> Terms:
-    """Per-example means over the samples, with rate and description length added: [B]."""
+    """Means over the samples and the description length = distortion + rate: [B]."""
     terms = {name: jnp.mean(value, axis=0) for name, value in parts.items()}
-    terms["rate"] = terms["prior_cost"] - terms["entropy"]
-    terms["description_length"] = terms["distortion"] + terms["rate"]
-    return terms
+    return {**terms, "description_length": terms["distortion"] + terms["rate"]}
+
+
+def annealed(terms: Terms, config: ConfigDict, step: Array) -> Array:
+    """distortion + beta max(rate, free bits), beta rising to 1 over `kl_warmup_steps`: [B]."""
+    if not config.kl_warmup_steps and not config.free_bits:
+        return terms["description_length"]
+    beta = jnp.minimum(1.0, (step + 1) / max(config.kl_warmup_steps, 1))
+    return terms["distortion"] + beta * jnp.maximum(terms["rate"], config.free_bits)
 
 
 def description_length(model: nn.Module, config: ConfigDict) -> Objective:
     """E_q[-log p(x|h) - log p(h) + log q(h|x)] with one of the gradient estimators."""
+    if config.estimator in SCORE_FUNCTION:
+        return reinforce(model, config)
     surrogate = SURROGATES[config.estimator]
-    needs_score = config.estimator in ("reinforce", "vimco")
 
     def objective(params, extra, batch, rng):
         bound = model.bind({"params": params})
-        z, log_q = bound.posterior(batch).sample_with(surrogate, sample_keys(rng, config.num_samples))
-        parts = code_lengths(bound, batch, z, log_q)
-        terms = summarize(parts)
-        loss = terms["description_length"]
-        if needs_score:
-            loss = loss + jnp.mean(reinforce_loss(total(parts), log_q), axis=0)
+        keys = sample_keys(rng, config.num_samples)
+        terms = summarize(sample_code_lengths(bound, batch, surrogate, keys))
+        loss = annealed(terms, config, batch["step"])
         return masked_mean(loss, batch["mask"]), (extra, terms)
 
     return objective
 
 
-def reinforce_loss(lengths: Array, log_q: Array) -> Array:
-    """A term of gradient (f - leave-one-out baseline) d log q and of value 0: [S, B]."""
+def reinforce(model: nn.Module, config: ConfigDict) -> Objective:
+    """The description length with the score function and a leave-one-out baseline."""
+
+    def objective(params, extra, batch, rng):
+        z, log_q, parts = sampled_lengths(model.bind({"params": params}), config, batch, rng)
+        terms = summarize(parts)
+        loss = annealed(terms, config, batch["step"])
+        loss = loss + jnp.mean(reinforce_term(parts["distortion"] + parts["rate"], log_q), axis=0)
+        return masked_mean(loss, batch["mask"]), (extra, terms)
+
+    return objective
+
+
+def sampled_lengths(model: LatentVariable, config: ConfigDict, batch: Batch, rng: Array):
+    """(z, log q, code lengths) of S draws through the estimator's surrogate: [S, B]."""
+    keys = sample_keys(rng, config.num_samples)
+    z, log_q = model.posterior(batch).sample_with(SURROGATES[config.estimator], keys)
+    return z, log_q, code_lengths(model, batch, z, log_q)
+
+
+def reinforce_term(lengths: Array, log_q: Array) -> Array:
+    """Value 0, gradient (f - leave-one-out baseline) d log q: [S, B]."""
     signal = jax.lax.stop_gradient(lengths - leave_one_out_mean(lengths))
     return signal * (log_q - jax.lax.stop_gradient(log_q))
 
 
 def iwae(model: nn.Module, config: ConfigDict) -> Objective:
     """-log (1/S) sum_s p(x, h_s) / q(h_s|x), the importance-weighted bound."""
-    surrogate = SURROGATES[config.estimator]
-    needs_score = config.estimator in ("reinforce", "vimco")
 
     def objective(params, extra, batch, rng):
-        bound = model.bind({"params": params})
-        z, log_q = bound.posterior(batch).sample_with(surrogate, sample_keys(rng, config.num_samples))
-        parts = code_lengths(bound, batch, z, log_q)
-        log_weights = -total(parts)
-        nll = jnp.log(config.num_samples) - jax.nn.logsumexp(log_weights, axis=0)
-        loss = nll
-        if needs_score:
-            loss = loss + jnp.sum(vimco_loss(log_weights, log_q), axis=0)
-        return masked_mean(loss, batch["mask"]), (extra, {**summarize(parts), "iwae_bound": nll})
+        z, log_q, parts = sampled_lengths(model.bind({"params": params}), config, batch, rng)
+        log_weights = -(parts["distortion"] + parts["rate"])
+        bound = jnp.log(config.num_samples) - jax.nn.logsumexp(log_weights, axis=0)
+        loss = bound
+        if config.estimator in SCORE_FUNCTION:
+            loss = loss + jnp.sum(vimco_term(log_weights, log_q), axis=0)
+        return masked_mean(loss, batch["mask"]), (extra, {**summarize(parts), "iwae_bound": bound})
 
     return objective
 
 
-def vimco_loss(log_weights: Array, log_q: Array) -> Array:
-    """A term whose gradient is VIMCO's -(L - L_without_k) d log q(h_k) and whose value is 0."""
+def vimco_term(log_weights: Array, log_q: Array) -> Array:
+    """Value 0, gradient -(L - L with w_k replaced) d log q(h_k), L the K-sample bound: [K, B]."""
     bound = jax.nn.logsumexp(log_weights, axis=0) - jnp.log(log_weights.shape[0])
     signal = jax.lax.stop_gradient(bound - leave_one_out_bound(log_weights))
     return -signal * (log_q - jax.lax.stop_gradient(log_q))
@@ -102,8 +140,8 @@ def negative_log_likelihood(model: nn.Module, config: ConfigDict) -> Objective:
 
     def objective(params, extra, batch, rng):
         del rng
-        terms = {"nll": -model.apply({"params": params}, batch, method="log_prob")}
-        return masked_mean(terms["nll"], batch["mask"]), (extra, terms)
+        nll = -model.apply({"params": params}, batch, method="log_prob")
+        return masked_mean(nll, batch["mask"]), (extra, {"nll": nll})
 
     return objective
 
@@ -132,14 +170,16 @@ def make(config: ConfigDict, model: nn.Module) -> Objective:
 
 def check_estimator(config: ConfigDict) -> None:
     """Refuse an unknown estimator, and a leave-one-out baseline over one sample."""
-    if config.estimator not in SURROGATES:
-        raise ValueError(f"No estimator '{config.estimator}'. Estimators: {', '.join(SURROGATES)}.")
-    wants = {"reinforce": "description_length", "vimco": "iwae"}.get(config.estimator, config.name)
-    if wants != config.name:
-        raise ValueError(f"Estimator '{config.estimator}' belongs to objective '{wants}', not '{config.name}'.")
-    if config.estimator in ("reinforce", "vimco") and config.num_samples < 2:
+    name, samples = config.estimator, config.num_samples
+    if name not in SURROGATES:
+        raise ValueError(f"No estimator '{name}'. Estimators: {', '.join(SURROGATES)}.")
+    if SCORE_FUNCTION.get(name, config.name) != config.name:
         raise ValueError(
-            f"Estimator '{config.estimator}' compares samples: objective.num_samples is "
-            f"{config.num_samples}, expected at least 2."
+            f"Estimator '{name}' belongs to objective '{SCORE_FUNCTION[name]}', "
+            f"not to '{config.name}'."
         )
-
+    if name in SCORE_FUNCTION and samples < 2:
+        raise ValueError(
+            f"Estimator '{name}' compares samples: objective.num_samples is {samples}, "
+            "expected at least 2."
+        )

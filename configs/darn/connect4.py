@@ -1,0 +1,25 @@
+"""DARN on Connect-4 (table 1 of Gregor et al. 2014, row DARN, column Connect4).
+
+    python launch/train.py --config=configs/darn/connect4.py --workdir=runs/connect4
+
+"""
+
+from rlvm.jobs.config import base
+
+
+def get_config(argument: str = ""):
+    config = base()
+    config.data.name = "connect4"
+    config.model.name = "darn"
+    config.model.stochastic_units = (128,)
+    config.model.deterministic_units = (300,)
+    config.model.autoregressive_encoder = False
+    config.model.autoregressive_visibles = True
+    config.model.skip = False
+    config.optimizer.learning_rate = 2e-3
+    config.optimizer.weight_decay = 0.01
+    config.train.num_steps = 80_000
+    config.train.eval_every = 1_600
+    config.train.log_every = 800
+    config.train.checkpoint_every = 8_000
+    return config

@@ -1,0 +1,130 @@
+"""From a prepared split to batches inside the compiled step.
+
+A source has two halves. `inputs(start, count)` is what the host hands to a dispatch of steps
+start .. start + count - 1; `batch(inputs, step, positions, noise)` picks, inside the compiled
+step, the rows at `positions` of the global batch. Which rows these are follows from (seed, step)
+alone, so any number of devices or processes and any resumption see the same batches.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from rlvm.data.dataset import Dataset
+from rlvm.data.shuffle import permute
+from rlvm.types import Array, Batch, PyTree
+
+DEVICE_BYTES = 2**30  # splits below this live on every device
+
+
+def decode(rows: Mapping[str, Array], kind: str, binarize: bool, noise: Array | None) -> dict:
+    """Stored rows as model input: `x` float32, grey in [0, 1] or drawn from it per example."""
+    batch = dict(rows)
+    x = jnp.asarray(rows["x"], jnp.float32)
+    if kind == "grey":
+        x = x / 255.0
+        if binarize:
+            uniform = jax.vmap(lambda key: jax.random.uniform(key, x.shape[1:]))(noise)
+            x = (uniform < x).astype(jnp.float32)
+    return {**batch, "x": x}
+
+
+def example_keys(key: Array, positions: Array) -> Array:
+    """One key for each position of the global batch: [B]."""
+    return jax.vmap(lambda position: jax.random.fold_in(key, position))(positions)
+
+
+@dataclasses.dataclass(frozen=True)
+class Decoder:
+    """How a data set's stored rows become a batch."""
+
+    kind: str
+    binarize: bool
+
+    def __call__(self, rows: Mapping[str, Array], noise: Array | None) -> Batch:
+        """Add `mask` and turn `x` into what the model reads."""
+        mask = jnp.ones(rows["x"].shape[0])
+        return {"mask": mask, **decode(rows, self.kind, self.binarize, noise)}
+
+
+class DeviceSource:
+    """A split that fits on every device as stored; each device gathers its own rows."""
+
+    def __init__(self, arrays: Mapping[str, np.ndarray], batch_size: int, seed: int, decoder):
+        self.size, self.decoder = len(arrays["x"]), decoder
+        self.batch_size = batch_size
+        self._key = jax.random.fold_in(jax.random.key(seed), 1)
+        self._arrays = {name: np.asarray(array) for name, array in arrays.items()}
+
+    def inputs(self, start: int, count: int) -> PyTree:
+        """The whole split, the same object every time."""
+        del start, count
+        return self._arrays
+
+    def batch(self, inputs: PyTree, start: Array, step: Array, positions: Array, key: Array):
+        """Rows `positions` of batch `step`; every epoch has its own order."""
+        del start
+        per_epoch = self.size // self.batch_size
+        epoch_key = jax.random.fold_in(self._key, step // per_epoch)
+        index = permute(epoch_key, (step % per_epoch) * self.batch_size + positions, self.size)
+        rows = jax.tree.map(lambda array: jnp.take(array, index, axis=0), inputs)
+        return self.decoder(rows, example_keys(jax.random.fold_in(key, 1), positions))
+
+
+class StreamSource:
+    """A split too large for a device: Grain shuffles and reads, a dispatch carries its rows."""
+
+    def __init__(self, arrays, batch_size: int, seed: int, decoder, steps_per_dispatch: int):
+        import grain.python as grain
+
+        self.size, self.decoder = len(arrays["x"]), decoder
+        self.batch_size, self.steps = batch_size, steps_per_dispatch
+        self._arrays = arrays
+        self._order = grain.MapDataset.range(self.size).seed(seed).shuffle().repeat(None)
+
+    def inputs(self, start: int, count: int) -> PyTree:
+        """Rows [steps, B, ...] of the dispatch; steps beyond `count` repeat the last row."""
+        per_epoch = self.size // self.batch_size
+        index = np.zeros((self.steps, self.batch_size), np.int64)
+        for k in range(min(count, self.steps)):
+            epoch, within = divmod(start + k, per_epoch)
+            first = epoch * self.size + within * self.batch_size
+            index[k] = [self._order[first + i] for i in range(self.batch_size)]
+        return {name: np.asarray(array[index]) for name, array in self._arrays.items()}
+
+    def batch(self, inputs: PyTree, start: Array, step: Array, positions: Array, key: Array):
+        """Rows `positions` of the dispatch's batch `step - start`."""
+        rows = jax.tree.map(lambda array: array[step - start][positions], inputs)
+        return self.decoder(rows, example_keys(jax.random.fold_in(key, 1), positions))
+
+
+def training_source(
+    data: Dataset, batch_size: int, seed: int, steps_per_dispatch: int, limit: int = DEVICE_BYTES
+) -> DeviceSource | StreamSource:
+    """The source for the train split: on device below `limit` bytes, else streamed by Grain."""
+    arrays = data.splits["train"]
+    if batch_size > len(arrays["x"]):
+        raise ValueError(
+            f"train.batch_size is {batch_size}, but {data.name} has {len(arrays['x'])} training "
+            f"rows; pass --config.train.batch_size={len(arrays['x'])} or less."
+        )
+    decoder = Decoder(data.kind, data.binarize)
+    if sum(array.nbytes for array in arrays.values()) < limit:
+        return DeviceSource(arrays, batch_size, seed, decoder)
+    return StreamSource(arrays, batch_size, seed, decoder, steps_per_dispatch)
+
+
+def evaluation_batches(arrays: Mapping[str, np.ndarray], batch_size: int, limit: int | None = None):
+    """Batches of a split in order, all of one shape; the last is padded and masked.
+
+    Yields (rows, mask [B], positions [B]): no example is dropped or counted twice.
+    """
+    size = len(arrays["x"]) if limit is None else min(limit, len(arrays["x"]))
+    for start in range(0, size, batch_size):
+        positions = np.arange(start, start + batch_size)
+        mask = (positions < size).astype(np.float32)
+        index = np.minimum(positions, size - 1)
+        yield {name: np.asarray(array[index]) for name, array in arrays.items()}, mask, positions

@@ -1,0 +1,150 @@
+"""Configs: the fields every experiment has, where they are found, and how they are recorded."""
+
+import hashlib
+import importlib.util
+import json
+import pathlib
+from typing import Any
+
+from ml_collections import ConfigDict
+
+# Changing these on a workdir continues the same run; any other change is another experiment.
+MAY_CHANGE = (
+    "train.num_steps",
+    "train.eval_every",
+    "train.log_every",
+    "train.checkpoint_every",
+    "train.steps_per_dispatch",
+    "train.keep_checkpoints",
+)
+
+
+def base() -> ConfigDict:
+    """The fields of every config with their defaults; a family adds its `model` fields."""
+    config = ConfigDict()
+    config.data = ConfigDict({"name": "", "path": ""})
+    config.model = ConfigDict({"name": ""})
+    config.objective = ConfigDict(
+        {
+            "name": "description_length",
+            "estimator": "darn",
+            "num_samples": 1,
+            "kl_warmup_steps": 0,
+            "free_bits": 0.0,
+        }
+    )
+    config.optimizer = ConfigDict(
+        {
+            "name": "adamw",
+            "learning_rate": 1e-3,
+            "schedule": "cosine",
+            "warmup_steps": 0,
+            "momentum": 0.9,
+            "weight_decay": 0.0,
+            "clip_norm": 0.0,
+            "ema_decay": 0.0,
+        }
+    )
+    config.train = ConfigDict(
+        {
+            "num_steps": 1000,
+            "batch_size": 100,
+            "eval_every": 500,
+            "log_every": 100,
+            "checkpoint_every": 1000,
+            "steps_per_dispatch": 100,
+            "keep_checkpoints": 2,
+            "early_stopping_evals": 0,
+        }
+    )
+    config.parallel = "jit"
+    config.seed = 0
+    return config
+
+
+def find(name: str) -> str:
+    """Path of a config given as a file ('configs/darn/connect4.py') or a name ('darn/connect4')."""
+    file, _, argument = name.partition(":")
+    suffix = f":{argument}" if argument else ""
+    if pathlib.Path(file).is_file():
+        return file + suffix
+    root = config_root()
+    known = sorted(str(p.relative_to(root))[:-3] for p in root.glob("[a-z]*/[a-z]*.py"))
+    stem = file.removesuffix(".py").removeprefix("configs/")
+    if stem in known:
+        return str(root / f"{stem}.py") + suffix
+    raise ValueError(f"No config '{name}'. Configs: {', '.join(known)}.")
+
+
+def config_root() -> pathlib.Path:
+    """The folder of the configs: the checkout's, or the installed package's."""
+    package = pathlib.Path(__file__).parents[1] / "configs"
+    return package if package.is_dir() else package.parents[1] / "configs"
+
+
+def load(name: str, **overrides: Any) -> ConfigDict:
+    """A config by name, with overrides as dotted keys: load('darn/arrays', **{'seed': 1})."""
+    config = module(name).get_config(*filter(None, [name.partition(":")[2]]))
+    config.lock()
+    for key, value in overrides.items():
+        set_field(config, key, value)
+    return config
+
+
+def module(name: str):
+    """The config file as a module: it has `get_config` and `tiny`."""
+    path = find(name.partition(":")[0])
+    spec = importlib.util.spec_from_file_location(pathlib.Path(path).stem, path)
+    loaded = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(loaded)
+    return loaded
+
+
+def set_field(config: ConfigDict, key: str, value: Any) -> None:
+    """Set a dotted field of a locked, typed config; an unknown key names what was meant."""
+    *parents, leaf = key.split(".")
+    for parent in parents:
+        config = config[parent]
+    config[leaf] = value
+
+
+def to_json(config: ConfigDict) -> str:
+    """The config as JSON with sorted keys: what `config.json` holds."""
+    return json.dumps(config.to_dict(), sort_keys=True, indent=1)
+
+
+def sha256(config: ConfigDict) -> str:
+    """Hash of the config's JSON."""
+    return hashlib.sha256(to_json(config).encode()).hexdigest()
+
+
+def from_json(text: str) -> ConfigDict:
+    """The config that `to_json` wrote; lists become the tuples they were."""
+    return ConfigDict(_tuples(json.loads(text))).lock()
+
+
+def _tuples(value):
+    if isinstance(value, dict):
+        return {name: _tuples(item) for name, item in value.items()}
+    return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
+
+
+def flat(config: ConfigDict, prefix: str = "") -> dict[str, Any]:
+    """The config's leaves under dotted names."""
+    leaves: dict[str, Any] = {}
+    for name, value in config.items():
+        if isinstance(value, ConfigDict):
+            leaves.update(flat(value, f"{prefix}{name}."))
+        else:
+            leaves[prefix + name] = value
+    return leaves
+
+
+def differences(old: ConfigDict, new: ConfigDict) -> list[str]:
+    """Lines 'key: old -> new' for the fields that make it another experiment."""
+    before, after = flat(old), flat(new)
+    return [
+        f"{key}: {before.get(key)} -> {after.get(key)}"
+        for key in sorted({*before, *after} - {*MAY_CHANGE})
+        if before.get(key) != after.get(key)
+    ]

@@ -1,0 +1,86 @@
+"""An experiment: what a config and a data set make together, before any step is run."""
+
+import dataclasses
+import importlib
+import pkgutil
+from collections.abc import Mapping
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from ml_collections import ConfigDict
+
+import rlvm.models
+from rlvm.data.dataset import Dataset
+from rlvm.data.pipeline import Decoder
+from rlvm.inference import objectives
+from rlvm.training import optimizer as optimizers
+from rlvm.training import state as states
+from rlvm.types import Array, Objective
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """Model, objective and optimizer of a config for data of a given shape."""
+
+    config: ConfigDict
+    model: nn.Module
+    objective: Objective
+    optimizer: optax.GradientTransformation
+    example: Mapping[str, np.ndarray]
+
+    def initial_state(self) -> states.TrainState:
+        """The state before the first step; the seed decides the parameters."""
+        key = jax.random.fold_in(jax.random.key(self.config.seed), 0)
+
+        def create():
+            variables = self.model.init(key, self.example)
+            ema = self.config.optimizer.ema_decay > 0
+            return states.create(variables, self.optimizer, ema)
+
+        return jax.jit(create)()
+
+    def abstract_state(self) -> states.TrainState:
+        """Shapes and types of the state, without computing it."""
+        return jax.eval_shape(self.initial_state)
+
+
+def build(config: ConfigDict, data: Dataset) -> Experiment:
+    """The experiment of `config` on `data`."""
+    example = example_batch(data)
+    model = build_model(config, example)
+    return Experiment(
+        config=config,
+        model=model,
+        objective=objectives.make(config.objective, model),
+        optimizer=optimizers.build(config.optimizer, config.train.num_steps),
+        example=example,
+    )
+
+
+def build_model(config: ConfigDict, example: Mapping[str, Array]) -> nn.Module:
+    """The module that `rlvm/models/<config.model.name>` builds for such a batch."""
+    name = config.model.name
+    names = [module.name for module in pkgutil.iter_modules(rlvm.models.__path__)]
+    builders = [n for n in names if n == name]
+    if builders:
+        module = importlib.import_module(f"rlvm.models.{name}")
+        if hasattr(module, "build"):
+            return module.build(config.model, example)
+    raise ValueError(f"No model '{name}'. Models: {', '.join(model_names(names))}.")
+
+
+def model_names(names: list[str]) -> list[str]:
+    """Those modules of `rlvm/models` that build a model."""
+    return [n for n in names if hasattr(importlib.import_module(f"rlvm.models.{n}"), "build")]
+
+
+def example_batch(data: Dataset, size: int = 2) -> Mapping[str, np.ndarray]:
+    """A batch of the data's shapes and types, from which a model reads its sizes."""
+    train = data.splits["train"]
+    index = np.zeros(size, np.int64)
+    rows = {name: jnp.asarray(array[index]) for name, array in train.items()}
+    keys = jax.random.split(jax.random.key(0), size)
+    return Decoder(data.kind, data.binarize)(rows, keys)

@@ -1,0 +1,188 @@
+"""Train a config into a workdir; rerunning resumes where the last good checkpoint left off."""
+
+import dataclasses
+import time
+from typing import Any
+
+import jax
+import numpy as np
+from absl import logging
+from etils import epath
+from ml_collections import ConfigDict
+from tqdm import tqdm
+
+from rlvm.data import dataset
+from rlvm.data.pipeline import training_source
+from rlvm.jobs import experiment as experiments
+from rlvm.jobs import interrupt, workdir
+from rlvm.jobs.validate import Validator
+from rlvm.training import metrics, parallel
+from rlvm.training.checkpoint import Checkpoints
+from rlvm.training.state import TrainState, after_validation
+from rlvm.training.step import make_step
+
+COLLAPSED_NATS = 0.01
+
+
+@dataclasses.dataclass
+class Run:
+    """The parts of a run that the loop touches."""
+
+    config: ConfigDict
+    parallel: parallel.Parallel
+    source: Any
+    validator: Validator
+    checkpoints: Checkpoints
+    log: metrics.Log
+    started: float
+
+    @property
+    def seconds(self) -> float:
+        """Training seconds, those of earlier invocations included."""
+        return time.perf_counter() - self.started
+
+
+def train(
+    config: ConfigDict,
+    workdir_path: epath.PathLike,
+    data_dir: epath.PathLike | None = None,
+    manual_dir: epath.PathLike | None = None,
+) -> TrainState:
+    """Train `config` on its data into the workdir; returns the last state."""
+    data = dataset.load(
+        config.data.name,
+        data_dir=data_dir or dataset.default_data_dir(),
+        manual_dir=manual_dir,
+        path=config.data.path,
+        seed=config.seed,
+    )
+    with workdir.lock(workdir_path):
+        path = workdir.open_run(workdir_path, config)
+        experiment = experiments.build(config, data)
+        run, state = set_up(experiment, data, path)
+        try:
+            state = loop(run, state)
+        finally:
+            run.checkpoints.close()
+            run.log.close()
+    return state
+
+
+def set_up(experiment: experiments.Experiment, data: dataset.Dataset, path: epath.Path):
+    """The run's parts, and the state it starts from: the newest checkpoint or a fresh one."""
+    config = experiment.config
+    source = training_source(data, config.train.batch_size, config.seed, config.train.steps_per_dispatch)
+    step = make_step(
+        experiment.objective,
+        experiment.optimizer,
+        config.optimizer.ema_decay,
+        parallel.axis_name(config.parallel),
+    )
+    mode = parallel.Parallel(config.parallel, step, source, config.seed)
+    checkpoints = Checkpoints(path, config.train.keep_checkpoints)
+    if checkpoints.latest_step() is None:
+        state = experiment.initial_state()
+    else:
+        state, name = checkpoints.restore("latest", experiment.abstract_state(), mode.replicated)
+        logging.info("Resuming %s from checkpoint %s.", path, name)
+    log = metrics.Log(path, int(state.step))
+    validator = Validator(experiment, data)
+    run = Run(config, mode, source, validator, checkpoints, log, time.perf_counter() - log.seconds)
+    return run, state
+
+
+def loop(run: Run, state: TrainState) -> TrainState:
+    """Dispatch steps until the config's number, early stopping, or a request to leave."""
+    train, step = run.config.train, int(state.step)
+    bar = tqdm(total=train.num_steps, initial=step, unit="step", disable=None, mininterval=0.5)
+    state, window = run.parallel.place(state), Window()
+    with interrupt.requested() as stop, bar:
+        while step < train.num_steps:
+            count = next_event(step, train) - step
+            state, totals = run.parallel(state, run.source.inputs(step, count), count)
+            step += count
+            window.add(totals, count)
+            bar.update(count)
+            leave = stop(step)
+            if step % train.log_every == 0 or step == train.num_steps:
+                write_window(run, step, window, bar)
+                window = Window()
+            if step % train.eval_every == 0 or step == train.num_steps:
+                state = validate(run, state, step)
+                leave = leave or stopped_early(run, state)
+            if leave or step % train.checkpoint_every == 0 or step == train.num_steps:
+                run.checkpoints.save(run.parallel.collect(state))
+            if leave:
+                logging.info("Left at step %d of %d, saved.", step, train.num_steps)
+                break
+    return run.parallel.collect(state)
+
+
+def next_event(step: int, train: ConfigDict) -> int:
+    """The next step at which the host has something to do."""
+    periods = (train.log_every, train.eval_every, train.checkpoint_every)
+    events = [step - step % period + period for period in periods]
+    return min(*events, step + train.steps_per_dispatch, train.num_steps)
+
+
+class Window:
+    """Means of the training metrics since the last log line."""
+
+    def __init__(self):
+        self.sums: dict[str, float] = {}
+        self.count = 0
+
+    def add(self, totals: dict, count: int) -> None:
+        """Add a dispatch's sums; a metric that was not finite ends the run."""
+        first_bad = {name: int(step) for name, step in totals["first_bad"].items() if step >= 0}
+        if first_bad:
+            name = min(first_bad, key=first_bad.get)
+            raise FloatingPointError(
+                f"Metric '{name}' was not finite at step {first_bad[name]}; the last good "
+                "checkpoint is kept. Lower optimizer.learning_rate or set optimizer.clip_norm."
+            )
+        self.count += count
+        for name, value in totals["sums"].items():
+            self.sums[name] = self.sums.get(name, 0.0) + float(value)
+
+    def means(self) -> dict[str, float]:
+        """Mean of each metric per step."""
+        return {name: value / self.count for name, value in self.sums.items()}
+
+
+def write_window(run: Run, step: int, window: Window, bar: tqdm) -> None:
+    """One line of training metrics; a rate near zero is called by its name."""
+    means = window.means()
+    run.log.write(step, run.seconds, {f"train/{name}": v for name, v in means.items()})
+    bar.set_postfix(loss=f"{means['loss']:.3f}")
+    if "rate" in means and abs(means["rate"]) < COLLAPSED_NATS:
+        logging.warning(
+            "Step %d: the rate is %.4f nats, so the latents are unused (posterior collapse). "
+            "Try objective.kl_warmup_steps, objective.free_bits or a lower learning rate.",
+            step,
+            means["rate"],
+        )
+
+
+def validate(run: Run, state: TrainState, step: int) -> TrainState:
+    """Evaluate on the validation split, record it, and keep the best."""
+    plain = run.parallel.collect(state)
+    terms = run.validator(plain)
+    run.log.write(step, run.seconds, {f"valid/{name}": value for name, value in terms.items()})
+    value = terms[run.validator.selects]
+    if not np.isfinite(value):
+        raise FloatingPointError(f"Metric 'valid/{run.validator.selects}' was not finite at step {step}.")
+    plain = after_validation(plain, jax.numpy.float32(value))
+    if int(plain.best_step) == step:
+        run.checkpoints.save(plain, best=True)
+    return run.parallel.place(plain)
+
+
+def stopped_early(run: Run, state: TrainState) -> bool:
+    """Whether validation has not improved for the config's number of evaluations."""
+    patience = run.config.train.early_stopping_evals
+    bad = int(run.parallel.collect(state.bad_evals))
+    if patience and bad >= patience:
+        logging.info("No better validation value for %d evaluations: stopping early.", bad)
+        return True
+    return False

@@ -1,0 +1,91 @@
+"""The folder of a run: its config, its versions, its lock."""
+
+import contextlib
+import fcntl
+import importlib.metadata
+import json
+import os
+import pathlib
+import subprocess
+from collections.abc import Iterator
+
+from etils import epath
+from ml_collections import ConfigDict
+
+from rlvm.jobs import config as configs
+
+PACKAGES = ("jax", "jaxlib", "flax", "optax", "distrax", "orbax-checkpoint", "numpy", "rlvm")
+
+
+def versions() -> dict[str, str]:
+    """Versions of the packages that decide a number."""
+    found = {}
+    for name in PACKAGES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    return found
+
+
+def commit() -> str | None:
+    """The checkout's commit, '-dirty' where files differ from it; None outside a checkout."""
+    root = pathlib.Path(__file__).parents[2]
+    if not (root / ".git").exists():
+        return None
+    git = ["git", "-C", str(root)]
+    try:
+        head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True)
+        changed = subprocess.run(
+            [*git, "status", "--porcelain", "-uno"], capture_output=True, text=True
+        )
+    except OSError:
+        return None
+    return (head.stdout.strip() + ("-dirty" if changed.stdout else "")) or None
+
+
+def hardware() -> str:
+    """The devices in words."""
+    import jax
+
+    device = jax.devices()[0]
+    return f"{jax.device_count()} x {device.device_kind}, {os.cpu_count()} host cores"
+
+
+def open_run(workdir: epath.PathLike, config: ConfigDict) -> epath.Path:
+    """Make the workdir or check that it holds the same experiment; writes config and versions."""
+    path = epath.Path(workdir)
+    path.mkdir(parents=True, exist_ok=True)
+    recorded = path / "config.json"
+    if recorded.exists():
+        changed = configs.differences(read_config(path), config)
+        if changed:
+            raise ValueError(
+                f"{workdir} holds another experiment; use a new --workdir. Differing: "
+                + "; ".join(changed)
+            )
+    recorded.write_text(configs.to_json(config))
+    (path / "versions.json").write_text(json.dumps(versions(), indent=1))
+    return path
+
+
+def read_config(workdir: epath.PathLike) -> ConfigDict:
+    """The config a workdir was trained with."""
+    path = epath.Path(workdir) / "config.json"
+    if not path.exists():
+        raise ValueError(f"{workdir} is no workdir: it has no config.json. Train into it first.")
+    return configs.from_json(path.read_text())
+
+
+@contextlib.contextmanager
+def lock(workdir: epath.PathLike) -> Iterator[None]:
+    """Hold the workdir for one run; the kernel lets go when the process ends, however it ends."""
+    path = epath.Path(workdir)
+    if "://" in str(workdir):  # no locks in object stores
+        yield
+        return
+    path.mkdir(parents=True, exist_ok=True)
+    with open(path / "lock", "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ValueError(f"Another run is writing to {workdir}; wait or use another.") from error
+        yield

@@ -1,0 +1,71 @@
+"""Checkpoints of a run: the newest N and the best, written by Orbax in the background."""
+
+import jax
+import orbax.checkpoint as ocp
+from etils import epath
+
+from rlvm.training.state import TrainState
+from rlvm.types import PyTree
+
+
+class Checkpoints:
+    """`<workdir>/checkpoints/{latest,best}`: keep-N of every save, and one of the best value."""
+
+    def __init__(self, workdir: epath.PathLike, keep: int = 2):
+        root = epath.Path(workdir).absolute() / "checkpoints"
+        self._latest = _manager(root / "latest", keep)
+        self._best = _manager(root / "best", 1)
+
+    def save(self, state: TrainState, best: bool = False) -> None:
+        """Save the plain (unreplicated) state under its step; `best` replaces the best one."""
+        manager, step = (self._best if best else self._latest), int(state.step)
+        if step not in manager.all_steps():
+            manager.save(step, args=ocp.args.StandardSave(state))
+
+    def latest_step(self) -> int | None:
+        """Step of the newest whole checkpoint, or None."""
+        return self._latest.latest_step()
+
+    def steps(self) -> dict[str, list[int]]:
+        """The steps there are, under 'best' and 'latest'."""
+        return {"best": self._best.all_steps(), "latest": self._latest.all_steps()}
+
+    def restore(self, which: str, abstract: PyTree, sharding) -> tuple[TrainState, str]:
+        """The state of 'best', 'latest' or a step number; and which one it came from.
+
+        'best' falls back to the newest where no best was kept.
+        """
+        manager, step, source = self._find(which)
+        target = jax.tree.map(
+            lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), abstract
+        )
+        return manager.restore(step, args=ocp.args.StandardRestore(target)), f"{source}:{step}"
+
+    def _find(self, which: str):
+        if which == "best" and self._best.latest_step() is not None:
+            return self._best, self._best.latest_step(), "best"
+        if which in ("best", "latest") and self.latest_step() is not None:
+            return self._latest, self.latest_step(), "latest"
+        for name, manager in (("latest", self._latest), ("best", self._best)):
+            if which.isdigit() and int(which) in manager.all_steps():
+                return manager, int(which), name
+        raise ValueError(f"No checkpoint '{which}'. Checkpoints: {self.steps()}.")
+
+    def wait(self) -> None:
+        """Block until every save has been committed."""
+        self._latest.wait_until_finished()
+        self._best.wait_until_finished()
+
+    def close(self) -> None:
+        """Finish the saves in flight and release the managers."""
+        self.wait()
+        self._latest.close()
+        self._best.close()
+
+
+def _manager(directory: epath.Path, keep: int) -> ocp.CheckpointManager:
+    options = ocp.CheckpointManagerOptions(
+        max_to_keep=keep, create=True, enable_async_checkpointing=True, cleanup_tmp_directories=True
+    )
+    return ocp.CheckpointManager(directory, options=options)
+

@@ -1,0 +1,65 @@
+"""All that a run carries from step to step, as one pytree."""
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import optax
+
+from rlvm.types import Array, PyTree
+
+
+@flax.struct.dataclass
+class TrainState:
+    """Parameters, optimizer and everything else that a checkpoint must hold.
+
+    `extra` is what is carried but not differentiated (batch statistics, a mean teacher, chains);
+    `ema` the averaged parameters, or an empty dict; `best_value`, `best_step` and `bad_evals`
+    belong to early stopping; `rate_scale` multiplies the learning rate.
+    """
+
+    step: Array
+    params: PyTree
+    extra: PyTree
+    opt_state: PyTree
+    ema: PyTree
+    best_value: Array
+    best_step: Array
+    bad_evals: Array
+    rate_scale: Array
+
+    @property
+    def eval_params(self) -> PyTree:
+        """The parameters that are evaluated: the average where there is one."""
+        return self.ema if self.ema else self.params
+
+
+def create(variables: PyTree, optimizer: optax.GradientTransformation, ema: bool) -> TrainState:
+    """The state before the first step, from a model's initial variables."""
+    extra = {name: value for name, value in variables.items() if name != "params"}
+    params = variables["params"]
+    return TrainState(
+        step=jnp.zeros((), jnp.int32),
+        params=params,
+        extra=extra,
+        opt_state=optimizer.init(params),
+        ema=jax.tree.map(jnp.copy, params) if ema else {},
+        best_value=jnp.full((), jnp.inf),
+        best_step=jnp.zeros((), jnp.int32),
+        bad_evals=jnp.zeros((), jnp.int32),
+        rate_scale=jnp.ones(()),
+    )
+
+
+def after_validation(state: TrainState, value: Array) -> TrainState:
+    """Record a validation value (lower is better): the best so far and how long ago it was."""
+    better = value < state.best_value
+    return state.replace(
+        best_value=jnp.where(better, value, state.best_value),
+        best_step=jnp.where(better, state.step, state.best_step),
+        bad_evals=jnp.where(better, 0, state.bad_evals + 1),
+    )
+
+
+def parameter_count(params: PyTree) -> int:
+    """Number of trainable scalars."""
+    return sum(leaf.size for leaf in jax.tree.leaves(params))

@@ -1,0 +1,73 @@
+"""One training step, pure: (state, batch) -> (state, metrics)."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from rlvm.inference.objectives import masked_mean
+from rlvm.training.state import TrainState
+from rlvm.types import Array, Batch, Objective, PyTree
+
+Step = Callable[[TrainState, Batch, Array], tuple[TrainState, dict[str, Array]]]
+
+
+def mean_over(axis_name: str | None, values: PyTree) -> PyTree:
+    """Mean over the devices of a pmap axis; without one, the values themselves."""
+    return values if axis_name is None else jax.lax.pmean(values, axis_name)
+
+
+def make_step(
+    objective: Objective,
+    optimizer: optax.GradientTransformation,
+    ema_decay: float = 0.0,
+    axis_name: str | None = None,
+) -> Step:
+    """The step (state, batch, rng [B]) -> (state, metrics) for an objective and an optimizer."""
+
+    def step(state: TrainState, batch: Batch, rng: Array):
+        batch = {**batch, "step": state.step}  # what annealed objectives read
+        gradient = jax.value_and_grad(objective, has_aux=True)
+        (loss, (extra, terms)), grads = gradient(state.params, state.extra, batch, rng)
+        metrics = {name: masked_mean(value, batch["mask"]) for name, value in terms.items()}
+        grads, extra, metrics = mean_over(axis_name, (grads, extra, {**metrics, "loss": loss}))
+        metrics["gradient_norm"] = optax.global_norm(grads)
+        updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+        updates = jax.tree.map(lambda update: update * state.rate_scale, updates)
+        params = optax.apply_updates(state.params, updates)
+        state = state.replace(
+            step=state.step + 1,
+            params=params,
+            extra=extra,
+            opt_state=opt_state,
+            ema=average(state.ema, params, ema_decay),
+        )
+        return state, metrics
+
+    return step
+
+
+def average(ema: PyTree, params: PyTree, decay: float) -> PyTree:
+    """Exponential moving average of the parameters, or the empty dict it was."""
+    if not ema:
+        return ema
+    return jax.tree.map(lambda old, new: decay * old + (1 - decay) * new, ema, params)
+
+
+def zero_metrics(shapes: PyTree) -> dict[str, Array]:
+    """Accumulators for a dispatch: sums, and the first step at which a metric was not finite."""
+    sums = jax.tree.map(lambda shape: jnp.zeros(shape.shape), shapes)
+    first_bad = jax.tree.map(lambda _: jnp.full((), -1, jnp.int32), shapes)
+    return {"sums": sums, "first_bad": first_bad}
+
+
+def accumulate(totals: dict, metrics: dict, step: Array) -> dict:
+    """Add one step's metrics to a dispatch's accumulators."""
+    sums = jax.tree.map(jnp.add, totals["sums"], metrics)
+    first_bad = jax.tree.map(
+        lambda bad, value: jnp.where((bad < 0) & ~jnp.isfinite(value), step, bad),
+        totals["first_bad"],
+        metrics,
+    )
+    return {"sums": sums, "first_bad": first_bad}
