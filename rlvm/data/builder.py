@@ -77,11 +77,23 @@ def make(name: str, source: Source, variant: str, files: Files, data_dir: Path) 
 
 def prepare(builder: ArraysBuilder) -> Path:
     """Write the TFDS files and return their folder."""
-    tfds.disable_progress_bar()
-    logging.info("Preparing %s in %s", builder.name, builder.data_dir)
-    with contextlib.redirect_stdout(io.StringIO()):  # TFDS prints what we log
+    logging.info("Preparing %s (once)", builder.info.full_name)
+    with _quiet():
         builder.download_and_prepare()
     return Path(builder.data_dir)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep TFDS's progress bars, prints and log lines to itself."""
+    tfds.disable_progress_bar()
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity(logging.WARNING)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        logging.set_verbosity(verbosity)
 
 
 def read_back(builder: ArraysBuilder) -> dict[str, dict[str, np.ndarray]]:

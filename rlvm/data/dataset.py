@@ -22,6 +22,7 @@ import numpy as np
 
 import rlvm.data
 from rlvm.data import arrays, packed
+from rlvm.data.download import file_sha256
 from rlvm.data.source import Files, Source
 
 PathLike = str | os.PathLike
@@ -146,7 +147,7 @@ def _arrays_folder(path: PathLike, data_dir: Path, seed: int, allow_missing: boo
     path = _local(path, "data.path")
     if not path.is_file():
         raise ValueError(f"No file {path} (looked from {Path.cwd()})")
-    key = f"{_file_hash(path)} {ARRAYS_LAYOUT} {seed} {allow_missing}".encode()
+    key = f"{file_sha256(path)} {ARRAYS_LAYOUT} {seed} {allow_missing}".encode()
     folder = data_dir / ARRAYS / f"{path.stem}-{hashlib.sha256(key).hexdigest()[:16]}"
     if not packed.is_whole(folder):
         kind, splits = arrays.read(path, seed, allow_missing)
@@ -155,11 +156,6 @@ def _arrays_folder(path: PathLike, data_dir: Path, seed: int, allow_missing: boo
             packed.write(staging / "packed", splits, name=name, kind=kind, binarize=False)
             packed.publish(staging / "packed", folder)
     return folder
-
-
-def _file_hash(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _open(folder: Path) -> Dataset:

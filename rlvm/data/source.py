@@ -48,11 +48,12 @@ class Files:
 
     def missing(self, filename: str, also: str = "") -> ValueError:
         """The error that names the file, where it was looked for and the command to run then."""
-        place = self.manual_dir if self.manual_dir else "no --manual_dir was given"
-        return ValueError(
-            f"{self.name} needs {filename}, not found (looked in: {place}{also}). Put it in a folder "
-            f"M and run: {prepare_command(self.name, self.data_dir, self.manual_dir or 'M')}"
-        )
+        if self.manual_dir:
+            place, put = f"not in {self.manual_dir} (--manual_dir)", "Put it there"
+        else:
+            place, put = "no --manual_dir was given to look in", "Put it in a folder M"
+        command = prepare_command(self.name, self.data_dir, self.manual_dir or "M")
+        return ValueError(f"{self.name} needs {filename}: {place}{also}. {put} and run: {command}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,15 +98,15 @@ def prepare_command(name: str, data_dir: os.PathLike, manual_dir: os.PathLike | 
     return shlex.join(words)
 
 
-def uniforms(seed: int, shape: tuple[int, ...]) -> np.ndarray:
-    """Doubles in [0, 1) from the raw stream of NumPy's PCG64, which is fixed for all versions.
+def uniforms(bits: np.random.PCG64, shape: tuple[int, ...]) -> np.ndarray:
+    """The next doubles in [0, 1) of `bits`, the same for all versions of NumPy.
 
-    u = (r >> 11) / 2^53 for each 64-bit r of `PCG64(seed).random_raw()`.
+    u = (r >> 11) / 2^53 for each raw 64-bit r of the generator.
     """
-    raw = np.random.PCG64(seed).random_raw(int(np.prod(shape)))
+    raw = bits.random_raw(int(np.prod(shape)))
     return ((raw >> np.uint64(11)) * 2.0**-53).reshape(shape)
 
 
 def permutation(seed: int, size: int) -> np.ndarray:
-    """The order of `size` uniforms of `seed`: a permutation fixed for all NumPy versions."""
-    return np.argsort(uniforms(seed, (size,)), kind="stable")
+    """The order of the first `size` uniforms of PCG64(seed): fixed for all versions of NumPy."""
+    return np.argsort(uniforms(np.random.PCG64(seed), (size,)), kind="stable")
