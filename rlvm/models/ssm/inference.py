@@ -1,0 +1,118 @@
+"""The inference network: features of what is observed, and q(z_1 | .), q(z_t | .) from them."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from rlvm.models.ssm.conditioning import Conditioning
+from rlvm.nn.feed_forward import FeedForward, GaussianNet
+from rlvm.nn.recurrent import GRU, RecurrentFeatures
+from rlvm.types import Array, Batch
+
+
+class Features(NamedTuple):
+    """What a batch tells the inference network, once per example and with no state in it."""
+
+    first: Array  # [B, H], projected into the network of q(z_1 | .)
+    rest: Array  # [B, T-1, H], projected into the network of q(z_t | .), t > 1
+
+
+def valid_steps(batch: Batch) -> Array:
+    """Which steps lie before the end of their sequence: bool [B, T]."""
+    batch_size, num_timesteps = batch["x"].shape[:2]
+    if "lengths" not in batch:
+        return jnp.ones((batch_size, num_timesteps), bool)
+    return jnp.arange(num_timesteps) < batch["lengths"][:, None]
+
+
+def encoder_inputs(batch: Batch) -> Array:
+    """Per step x (0 where unobserved), which of it is observed, and u: [B, T, 2 D + U].
+
+    Everything after the end of a sequence is zero, flags included.
+    """
+    x, valid = batch["x"], valid_steps(batch)[..., None]
+    observed = ~jnp.isnan(x) & valid
+    parts = [jnp.where(observed, x, 0.0), observed.astype(x.dtype)]
+    if "u" in batch:
+        parts.append(jnp.where(valid, batch["u"], 0.0))
+    return jnp.concatenate(parts, axis=-1)
+
+
+class InferenceNetwork(nn.Module):
+    """q(z_1 | f_1) and q(z_t | z~_t, f_t), with features as `conditioning` says (appendix B).
+
+    f_1:T comes from a GRU in the conditioning's direction (or a Dense of x_t alone); f_1 is its
+    first output, or a network on the flattened chunk x_1:k, u_1:k.
+    """
+
+    state_dim: int
+    conditioning: Conditioning
+    features: Mapping
+    prefix: Mapping
+    inverse_initial: Mapping
+    inverse_residual: Mapping
+    initial_scale: float = 0.1
+
+    def setup(self):
+        """The feature networks this conditioning needs, and the two Gaussian networks."""
+        spec = self.conditioning
+        if spec.direction == "none":
+            self.frame_features = nn.Dense(self.features["size"])
+        else:
+            self.sequence_features = RecurrentFeatures(**self.features, direction=spec.direction)
+        if spec.first == "x_1:k":
+            self.prefix_features = FeedForward(**self.prefix)
+        if spec.latents == "z_1:t-1":
+            self.memory = GRU(self.features["size"])
+        gaussian = {"dim": self.state_dim, "initial_scale": self.initial_scale}
+        self.first = GaussianNet(**gaussian, **self.inverse_initial, has_state_input=False)
+        self.rest = GaussianNet(
+            **gaussian, **self.inverse_residual, has_state_input=spec.latents != "none"
+        )
+
+    def project(self, batch: Batch) -> Features:
+        """All that can be computed before any state is known."""
+        inputs = jnp.swapaxes(encoder_inputs(batch), 0, 1)  # [T, B, F]
+        if self.conditioning.direction == "none":
+            f = nn.tanh(self.frame_features(inputs))
+        else:
+            f = self.sequence_features(inputs, jnp.swapaxes(valid_steps(batch), 0, 1))
+        first = f[0] if self.conditioning.first == "x_1:T" else self._prefix(inputs)
+        return Features(self.first.project(first), jnp.swapaxes(self.rest.project(f[1:]), 0, 1))
+
+    def _prefix(self, inputs):
+        k = self.conditioning.prefix_length
+        chunk = jnp.swapaxes(inputs[:k], 0, 1)  # [B, <= k, F]
+        chunk = jnp.pad(chunk, ((0, 0), (0, k - chunk.shape[1]), (0, 0)))
+        return self.prefix_features(chunk.reshape(chunk.shape[0], -1))
+
+    def initial(self, first: Array) -> tuple[Array, Array]:
+        """(mean, scale) of q(z_1 | f_1): [B, Z] each."""
+        return self.first(first)
+
+    def later(self, rest: Array, z_mean: Array, memory: Array | None) -> tuple[Array, Array]:
+        """(mean, scale) of q(. | f_t, z~_t, memory), as far as the conditioning has them."""
+        if self.conditioning.latents == "none":
+            return self.rest(rest)
+        if memory is None:
+            return self.rest(rest, z_mean)
+        return self.rest(rest, jnp.concatenate([z_mean, memory], axis=-1))
+
+    def start_memory(self, z: Array) -> Array | None:
+        """The summary of no states at all, shaped for z [..., Z]."""
+        if self.conditioning.latents != "z_1:t-1":
+            return None
+        return jnp.zeros((*z.shape[:-1], self.memory.size), z.dtype)
+
+    def memories(self, z: Array) -> Array | None:
+        """The summaries of z_1, z_1:2, ... for z [..., T, Z]: [..., T, H]."""
+        if self.conditioning.latents != "z_1:t-1":
+            return None
+        over_time = jnp.moveaxis(z, -2, 0)
+        return jnp.moveaxis(self.memory(over_time, jnp.ones(over_time.shape[:-1], bool)), 0, -2)
+
+    def remember(self, memory: Array | None, z: Array) -> Array | None:
+        """The summary of z_1:t-1 from that of z_1:t-2 and z_{t-1}."""
+        return None if memory is None else self.memory.step(memory, self.memory.project(z))

@@ -1,0 +1,206 @@
+"""Variational state-space models ("Mind the Gap", appendix B) with conditioning as a choice."""
+
+from collections.abc import Mapping
+
+import flax.linen as nn
+import jax.numpy as jnp
+from ml_collections import ConfigDict
+
+from rlvm.models.distributions import Flow, MultivariateNormalDiag, Transformed
+from rlvm.models.ssm.conditioning import Conditioning, preset
+from rlvm.models.ssm.divergences import gaussian_kl, standard_kl
+from rlvm.models.ssm.emission import Emission, SequenceLikelihood
+from rlvm.models.ssm.inference import Features, InferenceNetwork, valid_steps
+from rlvm.models.ssm.paths import Moments, Path, PathPosterior, PathPrior
+from rlvm.models.ssm.transition import Transition, lagged
+from rlvm.nn.flows import FlowChain
+from rlvm.types import Array, Batch
+
+LAYERS = {"sizes": (64,), "activations": ("softsign",)}
+
+
+class StateSpaceModel(nn.Module):
+    """p(z_1) prod_t p(z_t | z_{t-1}, u_{t-1}) p(x_t | z_t), and q(z_1:T | x, u).
+
+    inference: "residual" infers eps_t of z_t = F + G eps_t, "state" infers z_t itself.
+    initial_inference: "base" infers the base variable of the flow (the KL is analytic), "state"
+    infers z_1 behind it (the KL is an estimate, and costs the flow's sequential inverse).
+    The mappings are the fields of the networks they name.
+    """
+
+    observation_dim: int
+    state_dim: int
+    control_dim: int = 0
+    conditioning: Conditioning = preset("full")
+    inference: str = "residual"
+    initial_inference: str = "base"
+    flow: Mapping = nn.FrozenDict({"num_flows": 4, "sizes": (64, 32)})
+    transition: Mapping = nn.FrozenDict(LAYERS)
+    emission: Mapping = nn.FrozenDict(LAYERS)
+    features: Mapping = nn.FrozenDict({"size": 64})
+    prefix: Mapping = nn.FrozenDict(LAYERS)
+    inverse_initial: Mapping = nn.FrozenDict(LAYERS)
+    inverse_residual: Mapping = nn.FrozenDict(LAYERS)
+    initial_scale: float = 0.1
+
+    def setup(self):
+        """Flow, transition, emission and the inference network."""
+        self._check()
+        self.flows = FlowChain(self.state_dim, **self.flow)
+        self.dynamics = Transition(
+            self.state_dim, **self.transition, has_controls=self.control_dim > 0
+        )
+        self.emissions = Emission(self.observation_dim, **self.emission)
+        self.inverse = InferenceNetwork(
+            self.state_dim,
+            self.conditioning,
+            features=self.features,
+            prefix=self.prefix,
+            inverse_initial=self.inverse_initial,
+            inverse_residual=self.inverse_residual,
+            initial_scale=self.initial_scale,
+        )
+
+    def _check(self):
+        for name, value, known in [
+            ("inference", self.inference, ("residual", "state")),
+            ("initial_inference", self.initial_inference, ("base", "state")),
+        ]:
+            if value not in known:
+                raise ValueError(f"No {name} '{value}'. There are: {', '.join(known)}.")
+        if self.inference == "residual" and self.conditioning.latents == "none":
+            raise ValueError(
+                "Conditioning without z_t-1 cannot infer residuals: z_t = F(z_t-1) + G eps_t depends "
+                "on z_t-1 whatever q(eps_t) sees. Set model.inference='state'."
+            )
+        if self.emission.get("kind") == "state" and self.observation_dim > self.state_dim:
+            raise ValueError(
+                f"Emission kind 'state' reads x from the first {self.observation_dim} dimensions of "
+                f"the state, which has {self.state_dim}."
+            )
+
+    def __call__(self, batch: Batch) -> Array:
+        """ELBO at the path z = 0, which touches every parameter: the entry for `init`."""
+        zeros = jnp.zeros((*batch["x"].shape[:2], self.state_dim))
+        path, posterior = Path(zeros, zeros), self.posterior(batch)
+        self.push_initial(zeros[:, 0]), self.transitions(zeros, self.project_controls(batch))
+        log_joint = self.prior(batch).log_prob(path)
+        log_joint = log_joint + self.likelihood(path, batch).log_prob(batch["x"])
+        return log_joint - posterior.log_prob(path)
+
+    def prior(self, batch: Batch) -> PathPrior:
+        """p(z_1:T | u_1:T)."""
+        return PathPrior(self, batch)
+
+    def posterior(self, batch: Batch) -> PathPosterior:
+        """q(z_1:T | x_1:T, u_1:T)."""
+        return PathPosterior(self, batch)
+
+    def likelihood(self, z: Path, batch: Batch) -> SequenceLikelihood:
+        """p(x_1:T | z_1:T)."""
+        return SequenceLikelihood(self.emissions(z.states), valid_steps(batch))
+
+    def sample_with_rate(self, batch: Batch, rng: Array) -> tuple[Path, Array]:
+        """A posterior path for each key, and its divergence from the prior along it: [..., B].
+
+        Analytic given z_{t-1} at every step (oracle 7), except for z_1 inferred as a state.
+        """
+        path, moments = self.posterior(batch).sample_with_moments(rng)
+        return path, jnp.sum(self.rates(path, moments, batch), axis=-1)
+
+    def rates(self, path: Path, moments: Moments, batch: Batch) -> Array:
+        """KL(q(z_t | .) || p(z_t | z_{t-1})) of every step along `path`: [..., B, T]."""
+        mean, scale = moments.mean, moments.scale
+        if self.inference == "residual":
+            rest = standard_kl(mean, scale)[..., 1:, :]
+        else:
+            f, gain = self.transitions(path.states, self.project_controls(batch))
+            rest = gaussian_kl(mean[..., 1:, :], scale[..., 1:, :], f, gain)
+        if self.initial_inference == "base":
+            first = jnp.sum(standard_kl(mean[..., 0, :], scale[..., 0, :]), axis=-1)
+        else:
+            log_q = MultivariateNormalDiag(mean[..., 0, :], scale[..., 0, :])
+            z = path.states[..., 0, :]
+            first = log_q.log_prob(z) - self.initial().log_prob(z)
+        rates = jnp.concatenate([first[..., None], jnp.sum(rest, axis=-1)], axis=-1)
+        return jnp.where(valid_steps(batch), rates, 0.0)
+
+    # The generative model, step by step.
+
+    def initial(self) -> Transformed:
+        """p(z_1): the flow of a standard normal."""
+        base = MultivariateNormalDiag(jnp.zeros(self.state_dim), jnp.ones(self.state_dim))
+        return Transformed(base, Flow(self.flows))
+
+    def push_initial(self, base: Array) -> Array:
+        """z_1 of a base variable: [..., Z]."""
+        return self.flows.forward_and_log_det(base)[0]
+
+    def project_controls(self, batch: Batch) -> Array | None:
+        """What u_1:T-1 adds to the transitions to z_2:T: [B, T-1, H], or None without controls."""
+        if self.control_dim == 0:
+            return None
+        return self.dynamics.project(lagged(batch["u"])[:, 1:])
+
+    def transition_step(self, z: Array, controls: Array | None) -> tuple[Array, Array]:
+        """(F, G) of p(z_t | z_{t-1}, u_{t-1}) at z_{t-1}: [..., Z] each."""
+        return self.dynamics(z, controls)
+
+    def transitions(self, states: Array, controls: Array | None) -> tuple[Array, Array]:
+        """(F, G) of every transition along states [..., T, Z]: [..., T-1, Z] each."""
+        return self.dynamics(states[..., :-1, :], controls)
+
+    def emit(self, z: Array):
+        """p(x_t | z_t): a distribution over each dimension."""
+        return self.emissions(z)
+
+    # The inference network, step by step.
+
+    def project_features(self, batch: Batch) -> Features:
+        """All of the inference network that comes before the first state."""
+        return self.inverse.project(batch)
+
+    def infer_initial(self, first: Array) -> tuple[Array, Array]:
+        """(mean, scale) of q over the first variable: [B, Z] each."""
+        return self.inverse.initial(first)
+
+    def infer_later(self, rest: Array, z_mean: Array, memory: Array | None) -> tuple[Array, Array]:
+        """(mean, scale) of q over a later variable, with z~_t = F(z_{t-1}, u_{t-1})."""
+        return self.inverse.later(rest, z_mean, memory)
+
+    def infer_step(self, z, memory, eta, features, controls):
+        """One draw from q(z_t | .): (z_t, variable, mean, scale)."""
+        f, gain = self.dynamics(z, controls)
+        mean, scale = self.inverse.later(features, f, memory)
+        variable = mean + scale * eta
+        mean, scale = jnp.broadcast_to(mean, z.shape), jnp.broadcast_to(scale, z.shape)
+        state = variable if self.inference == "state" else f + gain * variable
+        return state, variable, mean, scale
+
+    def start_memory(self, z: Array) -> Array | None:
+        """The inference network's summary of no states."""
+        return self.inverse.start_memory(z)
+
+    def remember(self, memory: Array | None, z: Array) -> Array | None:
+        """The inference network's summary after one more state."""
+        return self.inverse.remember(memory, z)
+
+    def memories(self, z: Array) -> Array | None:
+        """The inference network's summaries of z_1, z_1:2, ...: [..., T, H]."""
+        return self.inverse.memories(z)
+
+
+def build(config: ConfigDict, batch: Batch) -> StateSpaceModel:
+    """The state-space model that `config.model` describes for batches shaped like `batch`."""
+    networks = ("flow", "transition", "emission", "features", "prefix")
+    networks = (*networks, "inverse_initial", "inverse_residual")
+    return StateSpaceModel(
+        observation_dim=batch["x"].shape[-1],
+        control_dim=batch["u"].shape[-1] if "u" in batch else 0,
+        conditioning=preset(config.conditioning, config.prefix_length),
+        state_dim=config.state_dim,
+        inference=config.inference,
+        initial_inference=config.initial_inference,
+        initial_scale=config.initial_scale,
+        **{name: config[name].to_dict() for name in networks},
+    )
