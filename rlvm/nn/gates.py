@@ -1,0 +1,158 @@
+"""Decoder cells G1, ConvG1, ConvG2, ConvG3 of the Recurrent Ladder (appendix A.1-A.3).
+
+Each is called as ``cell(top, h, past, examples)``: `top` is v_top, the signal from the level above;
+`h` is the encoder's activation on the level below, whose shape the result y has; `past` holds this
+level's earlier y where the decoder is recurrent (appendix C's dotted connection), else it is empty.
+"""
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from rlvm.nn.normalization import BatchNorm, normalization
+from rlvm.nn.pyramid import Up
+from rlvm.types import Array
+
+VALUE = (0.0, 1.0, 0.0, 1.0, 0.0)  # f(u, w) = u at the start
+GATE = (1.0, 1.0, 0.0, 0.0, 0.0)  # f(u, w) = sigmoid(u) at the start
+
+
+class SigmoidLinear(nn.Module):
+    """f(u, w) = w0 sigmoid(w1 u + w2) + w3 u + w4 (eq. 6), one w for each of the last axis."""
+
+    start: tuple[float, ...]
+
+    @nn.compact
+    def __call__(self, u: Array) -> Array:
+        """u [..., F] -> [..., F]."""
+
+        def init(_, shape):
+            return jnp.broadcast_to(jnp.asarray(self.start)[:, None], shape)
+
+        w = self.param("w", init, (5, u.shape[-1]))
+        return w[0] * jax.nn.sigmoid(w[1] * u + w[2]) + w[3] * u + w[4]
+
+
+class G1(nn.Module):
+    """u = BN(A v_top + b); s = f(u, w_s); y = s h + (1 - s) f(u, w), fully connected (A.1).
+
+    The b of the paper is BN's own shift: inside the brackets BN would subtract it again.
+    """
+
+    axis_name: str | None = None
+
+    @nn.compact
+    def __call__(
+        self, top: Array, h: Array, past: Sequence[Array] = (), examples: Array | None = None
+    ) -> Array:
+        """top [B, ...], h [B, ...] -> [B, ...]."""
+        flat = h.reshape(len(h), -1)
+        u = sum(
+            nn.Dense(flat.shape[-1], use_bias=False, name=name)(v.reshape(len(v), -1))
+            for name, v in zip(("A", "P"), (top, *past), strict=False)
+        )
+        u = BatchNorm(self.axis_name, name="BN")(u, examples)
+        return _gated(u, flat).reshape(h.shape)
+
+
+class ConvG1(nn.Module):
+    """G1 with u = BN(A * v_top + b), `*` a convolution that brings v_top to the size of h (A.1)."""
+
+    filter_size: tuple[int, int]
+    stride: int = 1
+    axis_name: str | None = None
+
+    @nn.compact
+    def __call__(
+        self, top: Array, h: Array, past: Sequence[Array] = (), examples: Array | None = None
+    ) -> Array:
+        """top [B, H', W', C'], h [B, H, W, C] -> [B, H, W, C]."""
+        u = sum(
+            Up(h.shape[-1], self.filter_size, h.shape[1:3], stride, name=name)(v)
+            for name, stride, v in zip(("A", "P"), (self.stride, 1), (top, *past), strict=False)
+        )
+        u = BatchNorm(self.axis_name, name="BN")(u, examples)
+        return _gated(u, h)
+
+
+def _gated(u: Array, h: Array) -> Array:
+    """s h + (1 - s) f(u, w) with s = f(u, w_s), which nothing confines to [0, 1]."""
+    s = SigmoidLinear(GATE, name="w_s")(u)
+    return s * h + (1.0 - s) * SigmoidLinear(VALUE, name="w")(u)
+
+
+class NormedSum(nn.Module):
+    """Norm(A * v_top) + Norm(B * h) + c (+ Norm(P * past)): the argument of A.2 and A.3."""
+
+    features: int
+    filter_size: tuple[int, int]
+    stride: int
+    norm: str
+    axis_name: str | None
+
+    @nn.compact
+    def __call__(
+        self, top: Array, h: Array, past: Sequence[Array], examples: Array | None
+    ) -> Array:
+        """top [B, H', W', C'], h [B, H, W, C] -> [B, H, W, F]."""
+        c = self.param("c", nn.initializers.zeros, (self.features,))
+        total = c
+        for name, v in zip(("A", "B", "P"), (top, h, *past), strict=False):
+            # Only v_top comes from the level above; h and the past are already of the right size.
+            stride = self.stride if name == "A" else 1
+            convolved = Up(self.features, self.filter_size, h.shape[1:3], stride, name=name)(v)
+            norm = normalization(self.norm, self.axis_name, name=f"norm_{name}")
+            total += norm(convolved, examples)
+        return total
+
+
+class ConvG2(nn.Module):
+    """Two candidates and a gate, y = s mu_1 + (1 - s) mu_2, each f of its own normed sum (A.2)."""
+
+    filter_size: tuple[int, int]
+    stride: int = 1
+    norm: str = "layer"
+    axis_name: str | None = None
+
+    @nn.compact
+    def __call__(
+        self, top: Array, h: Array, past: Sequence[Array] = (), examples: Array | None = None
+    ) -> Array:
+        """top [B, H', W', C'], h [B, H, W, C] -> [B, H, W, C]."""
+
+        def branch(name: str, start: tuple[float, ...]) -> Array:
+            options = (h.shape[-1], self.filter_size, self.stride, self.norm, self.axis_name)
+            total = NormedSum(*options, name=f"sum_{name}")(top, h, past, examples)
+            return SigmoidLinear(start, name=f"w_{name}")(total)
+
+        s = branch("s", GATE)
+        return s * branch("1", VALUE) + (1.0 - s) * branch("2", VALUE)
+
+
+class ConvG3(nn.Module):
+    """u = relu(normed sum); s = sigmoid(W_s * u); y = s (D * u) + (1 - s) (E * u) (A.3).
+
+    `hidden` is the number of channels of u, which the paper leaves open: the row's own number.
+    """
+
+    filter_size: tuple[int, int]
+    hidden: int
+    stride: int = 1
+    norm: str = "layer"
+    axis_name: str | None = None
+
+    @nn.compact
+    def __call__(
+        self, top: Array, h: Array, past: Sequence[Array] = (), examples: Array | None = None
+    ) -> Array:
+        """top [B, H', W', C'], h [B, H, W, C] -> [B, H, W, C]."""
+        options = (self.hidden, self.filter_size, self.stride, self.norm, self.axis_name)
+        u = nn.relu(NormedSum(*options, name="sum")(top, h, past, examples))
+
+        def conv(name: str) -> Array:
+            return nn.Conv(h.shape[-1], self.filter_size, name=name)(u)
+
+        s = jax.nn.sigmoid(conv("W_s"))
+        return s * conv("D") + (1.0 - s) * conv("E")

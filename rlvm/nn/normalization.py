@@ -1,0 +1,108 @@
+"""Layer and batch normalisation for cells that run under `nn.scan` (ladder appendix A.4).
+
+Both are called as ``norm(x, examples)``. `examples` [B] weighs the examples of a training batch
+(0.0 for padding and for frames past a sequence's end); None means evaluation. LayerNorm ignores it.
+"""
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from flax import traverse_util
+
+from rlvm.types import Array, PyTree
+
+
+class LayerNorm(nn.Module):
+    """Normalise over ALL units of an example's layer (space and channels), scale per channel.
+
+    Over all units, as in its definition, because the bottom cell of table 8 has a single channel:
+    normalised over channels alone it would be constant.
+    """
+
+    epsilon: float = 1e-5
+
+    @nn.compact
+    def __call__(self, x: Array, examples: Array | None = None) -> Array:
+        """x [B, ..., C] -> [B, ..., C]."""
+        scale = self.param("scale", nn.initializers.ones, x.shape[-1:])
+        units = tuple(range(1, x.ndim))
+        centred = x - x.mean(units, keepdims=True)
+        variance = jnp.square(centred).mean(units, keepdims=True)
+        return scale * centred * jax.lax.rsqrt(variance + self.epsilon)
+
+
+class BatchNorm(nn.Module):
+    """Batch normalisation whose running statistics are updated outside the scan.
+
+    In training, the batch's own moments normalise and are left in the collection ``moments``;
+    `update_statistics` folds them into ``batch_stats`` afterwards. `axis_name` is for pmap only.
+    """
+
+    axis_name: str | None = None
+    epsilon: float = 1e-5
+
+    @nn.compact
+    def __call__(self, x: Array, examples: Array | None = None) -> Array:
+        """x [B, ..., C] -> [B, ..., C]."""
+        features = x.shape[-1:]
+        scale = self.param("scale", nn.initializers.ones, features)
+        bias = self.param("bias", nn.initializers.zeros, features)
+        running_mean = self.variable("batch_stats", "mean", jnp.zeros, features)
+        running_var = self.variable("batch_stats", "var", jnp.ones, features)
+        if examples is None:
+            mean, var = running_mean.value, running_var.value
+        else:
+            count, mean, var = batch_moments(x, examples, self.axis_name)
+            for name, value in (("count", count), ("mean", mean), ("var", var)):
+                self.variable("moments", name, lambda: None).value = value
+        return (x - mean) * (scale * jax.lax.rsqrt(var + self.epsilon)) + bias
+
+
+def batch_moments(x: Array, examples: Array, axis_name: str | None) -> tuple[Array, Array, Array]:
+    """Weighted (count [], mean [C], variance [C]) of x [B, ..., C] over all but the last axis."""
+    weights = examples.reshape(-1, *[1] * (x.ndim - 1))
+    over = tuple(range(x.ndim - 1))
+    places = x[0, ..., 0].size
+
+    def total(value: Array) -> Array:
+        return value if axis_name is None else jax.lax.psum(value, axis_name)
+
+    count = total(examples.sum())
+    divisor = jnp.maximum(count, 1.0) * places
+    mean = total((weights * x).sum(over)) / divisor
+    var = total((weights * jnp.square(x - mean)).sum(over)) / divisor
+    return count, mean, var
+
+
+def update_statistics(batch_stats: PyTree, moments: PyTree, decay: float) -> PyTree:
+    """Fold one training batch's `moments` [T, C] into the running `batch_stats`.
+
+    Statistics [T, C] are per iteration (static data) and move elementwise; statistics [C] are
+    shared over frames and move once, by the mean over frames weighted with their example counts.
+    """
+    moments = traverse_util.flatten_dict(moments)
+    return traverse_util.unflatten_dict(
+        {
+            path: _moved(old, moments[path], moments[(*path[:-1], "count")], decay)
+            for path, old in traverse_util.flatten_dict(batch_stats).items()
+        }
+    )
+
+
+def _moved(old: Array, moment: Array, count: Array, decay: float) -> Array:
+    weights = count[:, None]  # [T, 1]
+    if moment.ndim == old.ndim:
+        new = jnp.where(weights > 0, moment, old)
+    else:
+        total = weights.sum()
+        new = jnp.where(total > 0, (weights * moment).sum(0) / jnp.maximum(total, 1.0), old)
+    return decay * old + (1.0 - decay) * new
+
+
+def normalization(kind: str, axis_name: str | None, name: str) -> nn.Module:
+    """The normalisation module of that kind: 'layer' or 'batch'."""
+    if kind == "layer":
+        return LayerNorm(name=name)
+    if kind == "batch":
+        return BatchNorm(axis_name, name=name)
+    raise ValueError(f"No normalization '{kind}'. Normalizations: layer, batch.")
