@@ -1,6 +1,6 @@
 """DARN on Connect-4 (table 1 of Gregor et al. 2014, row DARN, column Connect4).
 
-    python launch/train.py --config=configs/darn/connect4.py --workdir=runs/connect4
+python launch/train.py --config=configs/darn/connect4.py --workdir=runs/connect4
 
 """
 

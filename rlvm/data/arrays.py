@@ -8,12 +8,14 @@
 """
 
 import dataclasses
+import logging
 from pathlib import Path
 
 import numpy as np
-from absl import logging
 
 from rlvm.data import npz, source
+
+LOG = logging.getLogger(__name__)
 
 SPLITS = ("train", "valid", "test")
 VALID_FRACTION = 0.1
@@ -159,7 +161,7 @@ def _hold_out(file: _File, splits: source.Splits, seed: int) -> source.Splits:
     num_valid = max(1, round(VALID_FRACTION * size))
     held = np.zeros(size, bool)
     held[source.permutation(seed, size)[:num_valid]] = True
-    logging.info("%s has no 'valid': %d of %d examples held out", file.path, num_valid, size)
+    LOG.info("%s has no 'valid': %d of %d examples held out", file.path, num_valid, size)
     parts = {
         name: {k: v[keep] for k, v in train.items()}
         for name, keep in (("train", ~held), ("valid", held))
@@ -170,4 +172,4 @@ def _hold_out(file: _File, splits: source.Splits, seed: int) -> source.Splits:
 def _log_unused(file: _File, names: list[str]) -> None:
     known = {name + suffix for name in names for suffix in ("", "_lengths", "_controls")}
     if unused := sorted(set(file.arrays) - known):
-        logging.warning("%s: arrays not used: %s", file.path, ", ".join(unused))
+        LOG.warning("%s: arrays not used: %s", file.path, ", ".join(unused))

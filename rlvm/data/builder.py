@@ -7,15 +7,18 @@ imported when a set is prepared, never when a prepared one is opened.
 import contextlib
 import functools
 import io
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
-from absl import logging
+from absl import logging as absl_logging
 
 from rlvm.data.source import Files, Source, Splits
+
+LOG = logging.getLogger(__name__)
 
 CHUNK = 4096
 
@@ -72,12 +75,18 @@ def make(name: str, source: Source, variant: str, files: Files, data_dir: Path) 
         "name": name,
     }
     cls = type(name.title().replace("_", ""), (ArraysBuilder,), attributes, skip_registration=True)
-    return cls(variant=variant, files=files, data_dir=data_dir, file_format="array_record")
+    return cls(
+        variant=variant,
+        files=files,
+        data_dir=data_dir,
+        config=stored or None,
+        file_format="array_record",
+    )
 
 
 def prepare(builder: ArraysBuilder) -> Path:
     """Write the TFDS files and return their folder."""
-    logging.info("Preparing %s (once)", builder.info.full_name)
+    LOG.info("Preparing %s (once)", builder.info.full_name)
     with _quiet():
         builder.download_and_prepare()
     return Path(builder.data_dir)
@@ -87,23 +96,25 @@ def prepare(builder: ArraysBuilder) -> Path:
 def _quiet() -> Iterator[None]:
     """Keep TFDS's progress bars, prints and log lines to itself."""
     tfds.disable_progress_bar()
-    verbosity = logging.get_verbosity()
-    logging.set_verbosity(logging.WARNING)
+    verbosity = absl_logging.get_verbosity()
+    absl_logging.set_verbosity(absl_logging.WARNING)
     try:
         with contextlib.redirect_stdout(io.StringIO()):
             yield
     finally:
-        logging.set_verbosity(verbosity)
+        absl_logging.set_verbosity(verbosity)
 
 
 def read_back(builder: ArraysBuilder) -> dict[str, dict[str, np.ndarray]]:
     """The arrays of all splits as the written TFDS files hold them."""
-    return {split: _columns(builder.as_data_source(split=split)) for split in builder.info.splits}
+    return {split: _columns(builder, split) for split in builder.info.splits}
 
 
-def _columns(rows: Any) -> dict[str, np.ndarray]:
+def _columns(builder: ArraysBuilder, split: str) -> dict[str, np.ndarray]:
+    rows = builder.as_data_source(split=split)
+    dtypes = {name: f.np_dtype for name, f in builder.info.features.items()}  # scalars come wider
     chunks = []
     for start in range(0, len(rows), CHUNK):
         examples = rows.__getitems__(list(range(start, min(start + CHUNK, len(rows)))))
         chunks.append({name: np.stack([e[name] for e in examples]) for name in examples[0]})
-    return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
+    return {name: np.concatenate([c[name] for c in chunks]).astype(dtypes[name]) for name in dtypes}

@@ -49,12 +49,12 @@ def _member(path: Path, name: str) -> np.ndarray:
 
 
 def expect(path: Path, name: str, array: np.ndarray, shape: tuple[int | None, ...]) -> np.ndarray:
-    """`array` if it has `shape` (None: any size but 0), else the error that says so."""
+    """`array` if it has `shape` (None: 1 or more), else the error that says so."""
     fits = len(shape) == array.ndim and all(
         size > 0 and want in (None, size) for size, want in zip(array.shape, shape, strict=True)
     )
     if not fits:
-        wanted = ", ".join("any" if want is None else str(want) for want in shape)
+        wanted = ", ".join("1 or more" if want is None else str(want) for want in shape)
         raise ValueError(f"{path}: array '{name}' has shape {array.shape}, expected [{wanted}]")
     return array
 
@@ -85,7 +85,8 @@ def splits(
 ) -> dict[str, dict[str, np.ndarray]]:
     """Binary splits {name: {'x': [N, width]}} of a file whose arrays carry the splits' names."""
     arrays = read(path, names)
-    width = width or arrays[names[0]].shape[-1]
+    first = expect(path, names[0], arrays[names[0]], (None, width))
+    width = first.shape[1]
     return {
         name: {"x": binary(path, name, expect(path, name, arrays[name], (None, width)))}
         for name in names

@@ -28,7 +28,9 @@ def fold_in_samples(rng: Array, samples: Array) -> Array:
 def masked_mean(values: Array, mask: Array) -> Array:
     """Mean of `values` [B] over the examples whose `mask` [B] is 1."""
     if values.shape != mask.shape:
-        raise ValueError(f"A term has shape {values.shape}; expected one value per example: {mask.shape}.")
+        raise ValueError(
+            f"A term has shape {values.shape}; expected one value per example: {mask.shape}."
+        )
     return jnp.sum(jnp.where(mask > 0, values, 0.0)) / jnp.maximum(jnp.sum(mask), 1.0)
 
 
@@ -90,7 +92,7 @@ def reinforce(model: nn.Module, config: ConfigDict) -> Objective:
     """The description length with the score function and a leave-one-out baseline."""
 
     def objective(params, extra, batch, rng):
-        z, log_q, parts = sampled_lengths(model.bind({"params": params}), config, batch, rng)
+        log_q, parts = sampled_lengths(model.bind({"params": params}), config, batch, rng)
         terms = summarize(parts)
         loss = annealed(terms, config, batch["step"])
         loss = loss + jnp.mean(reinforce_term(parts["distortion"] + parts["rate"], log_q), axis=0)
@@ -100,10 +102,10 @@ def reinforce(model: nn.Module, config: ConfigDict) -> Objective:
 
 
 def sampled_lengths(model: LatentVariable, config: ConfigDict, batch: Batch, rng: Array):
-    """(z, log q, code lengths) of S draws through the estimator's surrogate: [S, B]."""
+    """(log q, code lengths) of S draws through the estimator's surrogate: [S, B]."""
     keys = sample_keys(rng, config.num_samples)
     z, log_q = model.posterior(batch).sample_with(SURROGATES[config.estimator], keys)
-    return z, log_q, code_lengths(model, batch, z, log_q)
+    return log_q, code_lengths(model, batch, z, log_q)
 
 
 def reinforce_term(lengths: Array, log_q: Array) -> Array:
@@ -116,7 +118,7 @@ def iwae(model: nn.Module, config: ConfigDict) -> Objective:
     """-log (1/S) sum_s p(x, h_s) / q(h_s|x), the importance-weighted bound."""
 
     def objective(params, extra, batch, rng):
-        z, log_q, parts = sampled_lengths(model.bind({"params": params}), config, batch, rng)
+        log_q, parts = sampled_lengths(model.bind({"params": params}), config, batch, rng)
         log_weights = -(parts["distortion"] + parts["rate"])
         bound = jnp.log(config.num_samples) - jax.nn.logsumexp(log_weights, axis=0)
         loss = bound

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 from ml_collections import ConfigDict
@@ -47,9 +46,8 @@ class Experiment:
         return jax.eval_shape(self.initial_state)
 
 
-def build(config: ConfigDict, data: Dataset) -> Experiment:
-    """The experiment of `config` on `data`."""
-    example = example_batch(data)
+def build(config: ConfigDict, example: Mapping[str, np.ndarray]) -> Experiment:
+    """The experiment of `config` on batches shaped like `example`."""
     model = build_model(config, example)
     return Experiment(
         config=config,
@@ -62,14 +60,13 @@ def build(config: ConfigDict, data: Dataset) -> Experiment:
 
 def build_model(config: ConfigDict, example: Mapping[str, Array]) -> nn.Module:
     """The module that `rlvm/models/<config.model.name>` builds for such a batch."""
-    name = config.model.name
     names = [module.name for module in pkgutil.iter_modules(rlvm.models.__path__)]
-    builders = [n for n in names if n == name]
-    if builders:
-        module = importlib.import_module(f"rlvm.models.{name}")
+    if config.model.name in names:
+        module = importlib.import_module(f"rlvm.models.{config.model.name}")
         if hasattr(module, "build"):
             return module.build(config.model, example)
-    raise ValueError(f"No model '{name}'. Models: {', '.join(model_names(names))}.")
+    known = ", ".join(model_names(names))
+    raise ValueError(f"No model '{config.model.name}'. Models: {known}.")
 
 
 def model_names(names: list[str]) -> list[str]:
@@ -77,10 +74,9 @@ def model_names(names: list[str]) -> list[str]:
     return [n for n in names if hasattr(importlib.import_module(f"rlvm.models.{n}"), "build")]
 
 
-def example_batch(data: Dataset, size: int = 2) -> Mapping[str, np.ndarray]:
+def example_batch(data: Dataset, size: int = 2) -> dict[str, np.ndarray]:
     """A batch of the data's shapes and types, from which a model reads its sizes."""
     train = data.splits["train"]
-    index = np.zeros(size, np.int64)
-    rows = {name: jnp.asarray(array[index]) for name, array in train.items()}
+    rows = {name: np.asarray(array[np.zeros(size, int)]) for name, array in train.items()}
     keys = jax.random.split(jax.random.key(0), size)
-    return Decoder(data.kind, data.binarize)(rows, keys)
+    return jax.tree.map(np.asarray, dict(Decoder(data.kind, data.binarize)(rows, keys)))

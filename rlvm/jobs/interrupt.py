@@ -21,7 +21,9 @@ def requested() -> Iterator[Callable[[int], bool]]:
     seen: list[int] = []
     signals = (signal.SIGTERM, signal.SIGINT)
     try:
-        previous = [signal.signal(number, lambda number, _: seen.append(number)) for number in signals]
+        previous = [
+            signal.signal(number, lambda number, _: seen.append(number)) for number in signals
+        ]
     except ValueError:  # not in the main thread, as in some notebooks: leave signals alone
         yield lambda step: False
         return

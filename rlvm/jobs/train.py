@@ -1,25 +1,27 @@
 """Train a config into a workdir; rerunning resumes where the last good checkpoint left off."""
 
 import dataclasses
+import logging
 import time
 from typing import Any
 
 import jax
 import numpy as np
-from absl import logging
 from etils import epath
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from rlvm.data import dataset
 from rlvm.data.pipeline import training_source
+from rlvm.jobs import cache, interrupt, workdir
 from rlvm.jobs import experiment as experiments
-from rlvm.jobs import interrupt, workdir
 from rlvm.jobs.validate import Validator
 from rlvm.training import metrics, parallel
 from rlvm.training.checkpoint import Checkpoints
 from rlvm.training.state import TrainState, after_validation
 from rlvm.training.step import make_step
+
+LOG = logging.getLogger(__name__)
 
 COLLAPSED_NATS = 0.01
 
@@ -54,11 +56,13 @@ def train(
         data_dir=data_dir or dataset.default_data_dir(),
         manual_dir=manual_dir,
         path=config.data.path,
-        seed=config.seed,
     )
+    cache.enable()
     with workdir.lock(workdir_path):
         path = workdir.open_run(workdir_path, config)
-        experiment = experiments.build(config, data)
+        example = experiments.example_batch(data)
+        workdir.write_data(path, data, example)
+        experiment = experiments.build(config, example)
         run, state = set_up(experiment, data, path)
         try:
             state = loop(run, state)
@@ -71,7 +75,8 @@ def train(
 def set_up(experiment: experiments.Experiment, data: dataset.Dataset, path: epath.Path):
     """The run's parts, and the state it starts from: the newest checkpoint or a fresh one."""
     config = experiment.config
-    source = training_source(data, config.train.batch_size, config.seed, config.train.steps_per_dispatch)
+    train = config.train
+    source = training_source(data, train.batch_size, config.seed, train.steps_per_dispatch)
     step = make_step(
         experiment.objective,
         experiment.optimizer,
@@ -79,12 +84,12 @@ def set_up(experiment: experiments.Experiment, data: dataset.Dataset, path: epat
         parallel.axis_name(config.parallel),
     )
     mode = parallel.Parallel(config.parallel, step, source, config.seed)
-    checkpoints = Checkpoints(path, config.train.keep_checkpoints)
+    checkpoints = Checkpoints(path, train.keep_checkpoints)
     if checkpoints.latest_step() is None:
         state = experiment.initial_state()
     else:
         state, name = checkpoints.restore("latest", experiment.abstract_state(), mode.replicated)
-        logging.info("Resuming %s from checkpoint %s.", path, name)
+        LOG.info("Resuming %s from checkpoint %s.", path, name)
     log = metrics.Log(path, int(state.step))
     validator = Validator(experiment, data)
     run = Run(config, mode, source, validator, checkpoints, log, time.perf_counter() - log.seconds)
@@ -113,7 +118,7 @@ def loop(run: Run, state: TrainState) -> TrainState:
             if leave or step % train.checkpoint_every == 0 or step == train.num_steps:
                 run.checkpoints.save(run.parallel.collect(state))
             if leave:
-                logging.info("Left at step %d of %d, saved.", step, train.num_steps)
+                LOG.info("Left at step %d of %d, saved.", step, train.num_steps)
                 break
     return run.parallel.collect(state)
 
@@ -156,7 +161,7 @@ def write_window(run: Run, step: int, window: Window, bar: tqdm) -> None:
     run.log.write(step, run.seconds, {f"train/{name}": v for name, v in means.items()})
     bar.set_postfix(loss=f"{means['loss']:.3f}")
     if "rate" in means and abs(means["rate"]) < COLLAPSED_NATS:
-        logging.warning(
+        LOG.warning(
             "Step %d: the rate is %.4f nats, so the latents are unused (posterior collapse). "
             "Try objective.kl_warmup_steps, objective.free_bits or a lower learning rate.",
             step,
@@ -169,9 +174,10 @@ def validate(run: Run, state: TrainState, step: int) -> TrainState:
     plain = run.parallel.collect(state)
     terms = run.validator(plain)
     run.log.write(step, run.seconds, {f"valid/{name}": value for name, value in terms.items()})
-    value = terms[run.validator.selects]
+    selects = run.validator.selects
+    value = terms[selects]
     if not np.isfinite(value):
-        raise FloatingPointError(f"Metric 'valid/{run.validator.selects}' was not finite at step {step}.")
+        raise FloatingPointError(f"Metric 'valid/{selects}' was not finite at step {step}.")
     plain = after_validation(plain, jax.numpy.float32(value))
     if int(plain.best_step) == step:
         run.checkpoints.save(plain, best=True)
@@ -183,6 +189,6 @@ def stopped_early(run: Run, state: TrainState) -> bool:
     patience = run.config.train.early_stopping_evals
     bad = int(run.parallel.collect(state.bad_evals))
     if patience and bad >= patience:
-        logging.info("No better validation value for %d evaluations: stopping early.", bad)
+        LOG.info("No better validation value for %d evaluations: stopping early.", bad)
         return True
     return False

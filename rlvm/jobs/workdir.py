@@ -7,11 +7,14 @@ import json
 import os
 import pathlib
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
+import numpy as np
 from etils import epath
 from ml_collections import ConfigDict
 
+from rlvm.data.dataset import Dataset
 from rlvm.jobs import config as configs
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "distrax", "orbax-checkpoint", "numpy", "rlvm")
@@ -67,6 +70,32 @@ def open_run(workdir: epath.PathLike, config: ConfigDict) -> epath.Path:
     return path
 
 
+def write_data(workdir: epath.Path, data: Dataset, example: Mapping[str, np.ndarray]) -> None:
+    """Record what the run was trained on: `data.json`, enough to rebuild the model without it."""
+    record = {
+        "name": data.name,
+        "kind": data.kind,
+        "binarize": data.binarize,
+        "sha256": dict(data.sha256),
+        "example": {k: [list(v.shape), str(v.dtype)] for k, v in example.items()},
+    }
+    path = workdir / "data.json"
+    if path.exists() and json.loads(path.read_text()) != record:
+        before = json.loads(path.read_text())["name"]
+        raise ValueError(
+            f"{workdir} was trained on {before}; {data.name} has other content. "
+            "Use a new --workdir."
+        )
+    path.write_text(json.dumps(record, indent=1))
+
+
+def read_data(workdir: epath.PathLike) -> dict[str, Any]:
+    """What `write_data` wrote, with `example` as a batch of zeros."""
+    record = json.loads((epath.Path(workdir) / "data.json").read_text())
+    example = {k: np.zeros(shape, dtype) for k, (shape, dtype) in record["example"].items()}
+    return {**record, "example": {**example, "mask": np.ones_like(example["mask"])}}
+
+
 def read_config(workdir: epath.PathLike) -> ConfigDict:
     """The config a workdir was trained with."""
     path = epath.Path(workdir) / "config.json"
@@ -87,5 +116,7 @@ def lock(workdir: epath.PathLike) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise ValueError(f"Another run is writing to {workdir}; wait or use another.") from error
+            raise ValueError(
+                f"Another run is writing to {workdir}; wait or use another."
+            ) from error
         yield

@@ -68,4 +68,3 @@ def _manager(directory: epath.Path, keep: int) -> ocp.CheckpointManager:
         max_to_keep=keep, create=True, enable_async_checkpointing=True, cleanup_tmp_directories=True
     )
     return ocp.CheckpointManager(directory, options=options)
-

@@ -10,13 +10,14 @@ SCHEDULES = ("constant", "cosine")
 def schedule(config: ConfigDict, num_steps: int) -> optax.Schedule:
     """Learning rate by step: linear warm-up, then constant or a cosine to zero."""
     rate, warmup = config.learning_rate, config.warmup_steps
-    if config.schedule == "cosine":
-        return optax.warmup_cosine_decay_schedule(
-            0.0 if warmup else rate, rate, warmup, max(num_steps, warmup + 1)
-        )
-    if config.schedule == "constant":
-        return optax.warmup_constant_schedule(0.0 if warmup else rate, rate, warmup)
-    raise ValueError(f"No schedule '{config.schedule}'. Schedules: {', '.join(SCHEDULES)}.")
+    if config.schedule not in SCHEDULES:
+        raise ValueError(f"No schedule '{config.schedule}'. Schedules: {', '.join(SCHEDULES)}.")
+    after = max(num_steps - warmup, 1)
+    cosine = config.schedule == "cosine"
+    main = optax.cosine_decay_schedule(rate, after) if cosine else optax.constant_schedule(rate)
+    if not warmup:
+        return main
+    return optax.join_schedules([optax.linear_schedule(0.0, rate, warmup), main], [warmup])
 
 
 def build(config: ConfigDict, num_steps: int) -> optax.GradientTransformation:

@@ -1,0 +1,20 @@
+"""Train a config into a workdir; rerun the same command to resume.
+
+python launch/train.py --config=configs/darn/connect4.py --workdir=runs/connect4
+python launch/train.py --config=configs/darn/arrays.py --config.data.path=my.npz --workdir=W
+"""
+
+from rlvm.launch.flags import define_config, define_folders, define_workdir, run
+
+
+def main() -> None:
+    """Train."""
+    from rlvm.jobs.train import train
+
+    train(CONFIG.value, WORKDIR.value, DATA_DIR.value, MANUAL_DIR.value)
+
+
+if __name__ == "__main__":
+    CONFIG, WORKDIR = define_config(), define_workdir()
+    DATA_DIR, MANUAL_DIR = define_folders()
+    run(main)

@@ -1,0 +1,246 @@
+"""Evaluate a workdir's model on a split: one JSON object, and the NLL of every example."""
+
+import dataclasses
+import functools
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+from etils import epath
+from scipy import stats
+from tqdm import tqdm
+
+from rlvm.data import dataset
+from rlvm.data.pipeline import Decoder, evaluation_batches, example_keys
+from rlvm.inference import likelihood
+from rlvm.inference.activity import paired_covariance
+from rlvm.jobs import config as configs
+from rlvm.jobs import load as loading
+from rlvm.jobs import workdir
+from rlvm.training import metrics
+from rlvm.training.state import parameter_count
+from rlvm.types import Array, Density, LatentVariable, Terms
+
+LOG = logging.getLogger(__name__)
+
+ESTIMATORS = ("bound", "importance", "exact")
+BATCH_SIZE = 500
+ACTIVE_VARIANCE = 0.01
+SOFTPLUS_PER_SECOND = 2e8
+MULTIPLICATIONS_PER_SECOND = 5e10
+ABSURD_SECONDS = 3600.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """What is asked of an evaluation."""
+
+    split: str = "test"
+    estimator: str = "bound"
+    num_samples: int = 1000
+    repeats: int = 10
+    limit: int | None = None
+    checkpoint: str = "best"
+
+
+def evaluate(
+    path: epath.PathLike,
+    request: Request,
+    data_dir: epath.PathLike | None = None,
+    manual_dir: epath.PathLike | None = None,
+) -> tuple[dict[str, Any], np.ndarray]:
+    """The evaluation's JSON object and the NLL [N] in nats in the split's order."""
+    started = time.perf_counter()
+    model = loading.load(path, request.checkpoint)
+    data = open_data(model, data_dir, manual_dir)
+    if request.split not in data.splits:
+        raise ValueError(
+            f"{data.name} has no split '{request.split}'. Splits: {', '.join(data.splits)}."
+        )
+    terms = measure(model, data, request)  # name: [repeats, N]
+    seconds = time.perf_counter() - started
+    result = report(model, data, request, terms, seconds, train_seconds(path, model))
+    per_example = terms["nll"] if "nll" in terms else terms["description_length"]
+    return dict(metrics.validate(result)), per_example.mean(axis=0)
+
+
+def open_data(model: loading.Model, data_dir, manual_dir) -> dataset.Dataset:
+    """The data set the model was trained on, checked by its content."""
+    config = model.experiment.config
+    data = dataset.load(
+        config.data.name,
+        data_dir=data_dir or dataset.default_data_dir(),
+        manual_dir=manual_dir,
+        path=config.data.path,
+    )
+    if dict(data.sha256) != dict(model.data["sha256"]):
+        raise ValueError(
+            f"The model was trained on {model.data['name']} of other content than {data.name} "
+            "here; pass the --data_dir or --manual_dir it was trained with."
+        )
+    return data
+
+
+def measure(model: loading.Model, data: dataset.Dataset, request: Request) -> dict[str, np.ndarray]:
+    """Every term of every example, for each repeat: name -> [repeats, N]."""
+    estimate, repeats = choose(model, data, request)
+    arrays, decoder = data.splits[request.split], Decoder(data.kind, data.binarize)
+    base = jax.random.fold_in(jax.random.key(model.experiment.config.seed), 3)
+
+    @jax.jit
+    def compute(variables, rows, positions, repeat):
+        key = jax.random.fold_in(base, repeat)
+        bits, noise = jax.random.split(key)
+        batch = decoder(rows, example_keys(bits, positions))
+        bound = model.experiment.model.bind(variables)
+        return estimate(bound, batch, example_keys(noise, positions))
+
+    size = len(arrays["x"]) if request.limit is None else min(request.limit, len(arrays["x"]))
+    batch_size = min(BATCH_SIZE, size)
+    total = repeats * -(-size // batch_size)
+    collected: list[dict[str, np.ndarray]] = []
+    with tqdm(total=total, unit="batch", disable=None) as bar:
+        for repeat in range(repeats):
+            parts = []
+            for rows, mask, positions in evaluation_batches(arrays, batch_size, size):
+                terms = compute(model.variables, rows, positions, repeat)
+                parts.append({k: np.asarray(v, np.float64)[mask > 0] for k, v in terms.items()})
+                bar.update()
+            collected.append({k: np.concatenate([p[k] for p in parts]) for k in parts[0]})
+    return {name: np.stack([terms[name] for terms in collected]) for name in collected[0]}
+
+
+def choose(
+    model: loading.Model, data: dataset.Dataset, request: Request
+) -> tuple[Callable[..., Terms], int]:
+    """The estimator as a function of (bound model, batch, keys), and how often to repeat it."""
+    if request.estimator not in ESTIMATORS:
+        raise ValueError(
+            f"No estimator '{request.estimator}'. Estimators: {', '.join(ESTIMATORS)}."
+        )
+    module = model.experiment.model
+    if not isinstance(module, LatentVariable):
+        return density_terms, 1
+    if request.estimator == "bound":
+        return likelihood.bound, request.repeats
+    if request.estimator == "importance":
+        importance = functools.partial(likelihood.importance, num_samples=request.num_samples)
+        return importance, request.repeats
+    units = sum(module.stochastic_units)
+    check_exact_cost(model, data, request, units)
+    return functools.partial(exact_terms, units=units), 1
+
+
+def density_terms(model: Density, batch, keys: Array) -> Terms:
+    """The exact NLL of a model without latents."""
+    del keys
+    return {"nll": -model.log_prob(batch)}
+
+
+def exact_terms(model: LatentVariable, batch, keys: Array, units: int) -> Terms:
+    """The exact NLL beside one draw of the code lengths."""
+    return {**likelihood.bound(model, batch, keys), "nll": likelihood.exact(model, batch, units)}
+
+
+def check_exact_cost(model, data: dataset.Dataset, request: Request, units: int) -> None:
+    """Say how long the enumeration will take; refuse hours of it unless a limit is given."""
+    if units > likelihood.MAX_EXACT_UNITS:
+        return  # likelihood.exact says what to do
+    x = data.splits[request.split]["x"]
+    count = min(request.limit or len(x), len(x)) * 2.0**units * x.shape[-1]
+    pairwise = model.experiment.model.autoregressive_visibles
+    seconds = count / (SOFTPLUS_PER_SECOND if pairwise else MULTIPLICATIONS_PER_SECOND)
+    LOG.info("The exact sum over 2^%d latent vectors will take about %.0f s.", units, seconds)
+    if seconds > ABSURD_SECONDS and request.limit is None:
+        raise ValueError(
+            f"The exact likelihood of {len(x)} examples with {units} latents would take about "
+            f"{seconds / 3600:.1f} hours; pass --limit=N, or use --estimator=importance."
+        )
+
+
+def train_seconds(path: epath.PathLike, model: loading.Model) -> float | None:
+    """Training seconds up to the checkpoint."""
+    step = int(model.state.step)
+    seconds = [line["seconds"] for line in metrics.read(path) if line["step"] <= step]
+    return seconds[-1] if seconds else None
+
+
+def interval(means: np.ndarray) -> list[float] | None:
+    """95% Student-t interval of the mean over repeats: Monte Carlo error alone."""
+    if len(means) < 2:
+        return None
+    half = stats.t.ppf(0.975, len(means) - 1) * np.std(means, ddof=1) / np.sqrt(len(means))
+    return [float(np.mean(means) - half), float(np.mean(means) + half)]
+
+
+def report(
+    model: loading.Model,
+    data: dataset.Dataset,
+    request: Request,
+    terms: dict[str, np.ndarray],
+    seconds: float,
+    trained: float | None,
+) -> dict[str, Any]:
+    """The JSON object of schema v1."""
+    config, mean = model.experiment.config, {k: float(np.mean(v)) for k, v in terms.items()}
+    nll, size = terms.get("nll"), next(iter(terms.values())).shape[1]
+    latent = isinstance(model.experiment.model, LatentVariable)
+    estimator = request.estimator if latent else "exact"
+    dims = data.splits[request.split]["x"].shape[-1]
+    best = mean.get("nll", mean.get("description_length"))
+    return {
+        "schema": metrics.SCHEMA,
+        "dataset": data.name,
+        "split": request.split,
+        "data_sha256": data.sha256[request.split],
+        "model": config.model.name,
+        "config": config.to_dict(),
+        "config_sha256": configs.sha256(config),
+        "seed": config.seed,
+        "step": int(model.state.step),
+        "checkpoint": model.checkpoint,
+        "params": parameter_count(model.state.params),
+        "estimator": estimator,
+        "num_examples": size,
+        "num_steps": None,
+        "num_samples": request.num_samples if estimator == "importance" else None,
+        "repeats": next(iter(terms.values())).shape[0],
+        "nll_nats": mean.get("nll"),
+        "nll_nats_mc95": None if nll is None else interval(nll.mean(axis=1)),
+        "nll_nats_test_se": None if nll is None else standard_error(nll),
+        "bound_nats": mean.get("description_length"),
+        "distortion_nats": mean.get("distortion"),
+        "rate_nats": mean.get("rate"),
+        "bits_per_dim": metrics.bits_per_dim(best, dims),
+        "nll_nats_per_step": None,
+        "bound_nats_per_step": None,
+        "extra": extra(model, data, request, mean),
+        "seconds": round(seconds, 2),
+        "train_seconds": trained,
+        "hardware": workdir.hardware(),
+        "commit": workdir.commit(),
+        "versions": workdir.versions(),
+    }
+
+
+def standard_error(nll: np.ndarray) -> float:
+    """Standard error of the mean over the test examples: [repeats, N] -> nats."""
+    per_example = nll.mean(axis=0)
+    return float(np.std(per_example, ddof=1) / np.sqrt(len(per_example)))
+
+
+def extra(model: loading.Model, data: dataset.Dataset, request: Request, mean) -> dict[str, Any]:
+    """What only some models have: active units, the NLL with a tenth of the samples."""
+    found: dict[str, Any] = {}
+    if "nll_tenth" in mean:
+        found["nll_nats_tenth_of_samples"] = mean["nll_tenth"]
+    if isinstance(model.experiment.model, LatentVariable):
+        rows, mask, positions = next(evaluation_batches(data.splits[request.split], 2000))
+        keys = example_keys(jax.random.key(model.experiment.config.seed), positions)
+        batch = Decoder(data.kind, data.binarize)(rows, keys)
+        variance = paired_covariance(model.bound.posterior(batch), keys, mask)
+        found["active_units"] = int(np.sum(np.asarray(variance) > ACTIVE_VARIANCE))
+    return found

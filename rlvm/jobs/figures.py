@@ -1,0 +1,89 @@
+"""Pictures: samples as boards or images, training curves."""
+
+import math
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+
+def _pyplot():
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    return pyplot
+
+
+def save(figure, path: str) -> None:
+    """Write a figure, making its folder."""
+    pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=120, bbox_inches="tight")
+    _pyplot().close(figure)
+
+
+def draw_samples(
+    arrays: Mapping[str, np.ndarray], dataset: str, path: str, count: int = 32
+) -> None:
+    """Samples, each with its nearest training example to the right of it."""
+    samples, nearest = arrays["samples"][:count], arrays["nearest_train"][:count]
+    columns = 2 * min(8, len(samples))
+    rows = math.ceil(2 * len(samples) / columns)
+    figure, axes = _pyplot().subplots(
+        rows, columns, figsize=(0.8 * columns, 0.8 * rows), squeeze=False
+    )
+    for axis in axes.flat:
+        axis.set_axis_off()
+    draw = draw_board if dataset.startswith("connect4") else draw_vector
+    for k, pair in enumerate(zip(samples, nearest, strict=True)):
+        for side, value in enumerate(pair):
+            row, column = divmod(2 * k + side, columns)
+            draw(axes[row, column], value)
+    figure.suptitle(f"{dataset}: each sample (left) with its nearest training example (right)")
+    save(figure, path)
+
+
+def draw_board(axis, vector: np.ndarray) -> None:
+    """A Connect-4 position: cells a1..a6, b1..g6, each x, blank or o as one of three bits."""
+    cells = vector.reshape(7, 6, 3)
+    axis.set_facecolor("#1f5fbf")
+    axis.set_axis_on()
+    axis.set(xlim=(-0.6, 6.6), ylim=(-0.6, 5.6), xticks=[], yticks=[], aspect="equal")
+    for column in range(7):
+        for height in range(6):
+            axis.add_patch(_disc(column, height, cells[column, height]))
+
+
+def _disc(column: int, height: int, bits: np.ndarray):
+    """Red for x, yellow for o, white for blank, black where the three bits are no one-hot."""
+    colors = {(1, 0, 0): "#d7263d", (0, 1, 0): "white", (0, 0, 1): "#f5c518"}
+    color = colors.get(tuple(int(bit) for bit in bits), "black")
+    return _pyplot().Circle((column, height), 0.4, color=color)
+
+
+def draw_vector(axis, vector: np.ndarray) -> None:
+    """A square image where the length is a square, else one row of pixels."""
+    side = math.isqrt(vector.size)
+    shape = (side, side) if side * side == vector.size else (1, vector.size)
+    axis.imshow(vector.reshape(shape), cmap="gray_r", vmin=0, vmax=1, aspect="auto")
+
+
+def draw_curves(runs: Mapping[str, Sequence[Mapping[str, Any]]], path: str) -> None:
+    """Training and validation curves of workdirs: nats against seconds."""
+    figure, axis = _pyplot().subplots(figsize=(6, 4))
+    lowest = []
+    for number, (name, lines) in enumerate(runs.items()):
+        for split, style in (("train", ":"), ("valid", "-")):
+            keys = [f"{split}/description_length", f"{split}/nll"]
+            points = [(line["seconds"], line[key]) for line in lines for key in keys if key in line]
+            if points:
+                seconds, values = zip(*points, strict=True)
+                axis.plot(seconds, values, style, color=f"C{number}", label=f"{name}, {split}")
+                lowest.append(min(values))
+    if lowest:
+        axis.set_ylim(min(lowest) * 0.98, min(lowest) * 1.25)
+    axis.set(xlabel="training seconds", ylabel="nats per example")
+    axis.legend()
+    save(figure, path)

@@ -1,0 +1,110 @@
+"""A trained model, ready for a notebook: its distributions, its likelihood, its samples."""
+
+import dataclasses
+import functools
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from etils import epath
+
+from rlvm.inference import likelihood
+from rlvm.jobs import cache, workdir
+from rlvm.jobs import experiment as experiments
+from rlvm.training.checkpoint import Checkpoints
+from rlvm.training.state import TrainState
+from rlvm.types import Array, Batch, Density, Distribution, LatentVariable, Posterior
+
+
+@dataclasses.dataclass(frozen=True)
+class Model:
+    """A model bound to the parameters of one checkpoint.
+
+    `x` may be one batch array [B, ...] or a batch dict with `u`, `lengths` and the like.
+    """
+
+    experiment: experiments.Experiment
+    state: TrainState
+    checkpoint: str
+    data: Mapping[str, Any]
+
+    @functools.cached_property
+    def bound(self):
+        """The Flax module with its variables; its methods are the model's distributions."""
+        return self.experiment.model.bind(self.variables)
+
+    @property
+    def variables(self) -> dict[str, Any]:
+        """Parameters (averaged, where training kept an average) and other collections."""
+        return {"params": self.state.eval_params, **self.state.extra}
+
+    def batch(self, x) -> Batch:
+        """A batch dict of `x`."""
+        fields = dict(x) if isinstance(x, Mapping) else {"x": jnp.asarray(x, jnp.float32)}
+        return {"mask": jnp.ones(fields["x"].shape[0]), **fields}
+
+    def prior(self, x=None) -> Distribution:
+        """p(z); controls, where a model has them, come from `x`."""
+        return self.bound.prior(self.experiment.example if x is None else self.batch(x))
+
+    def posterior(self, x) -> Posterior:
+        """q(z | x)."""
+        return self.bound.posterior(self.batch(x))
+
+    def likelihood(self, z, x=None) -> Distribution:
+        """p(x | z)."""
+        return self.bound.likelihood(z, self.experiment.example if x is None else self.batch(x))
+
+    def log_prob(self, x, num_samples: int = 1000, seed: int = 0) -> Array:
+        """log p(x) in nats [B]: exact for a density, else importance sampling with S draws."""
+        batch = self.batch(x)
+        if not isinstance(self.experiment.model, LatentVariable):
+            return self._log_prob(self.variables, batch)
+        keys = jax.random.split(jax.random.key(seed), batch["x"].shape[0])
+        return self._importance(self.variables, batch, keys, num_samples)
+
+    def sample(self, num_samples: int, seed: int = 0) -> Array:
+        """Exact ancestral draws of x: [N, ...]."""
+        return self._sample(self.variables, jax.random.split(jax.random.key(seed), num_samples))
+
+    @functools.cached_property
+    def _log_prob(self):
+        model = self.experiment.model
+        return jax.jit(lambda variables, batch: model.bind(variables).log_prob(batch))
+
+    @functools.cached_property
+    def _importance(self):
+        model = self.experiment.model
+
+        def log_prob(variables, batch, keys, num_samples):
+            return -likelihood.importance(model.bind(variables), batch, keys, num_samples)["nll"]
+
+        return jax.jit(log_prob, static_argnums=3)
+
+    @functools.cached_property
+    def _sample(self):
+        model, example = self.experiment.model, self.experiment.example
+
+        def sample(variables, keys):
+            bound = model.bind(variables)
+            if isinstance(model, Density):
+                return bound.sample(keys)
+            pair = jax.vmap(jax.random.split)(keys)
+            z = bound.prior(example).sample(pair[:, 0])
+            return bound.likelihood(z, example).sample(pair[:, 1])
+
+        return jax.jit(sample)
+
+
+def load(path: epath.PathLike, checkpoint: str = "best") -> Model:
+    """The model of a workdir at `checkpoint`: 'best', 'latest' or a step."""
+    cache.enable()
+    config = workdir.read_config(path)
+    data = workdir.read_data(path)
+    experiment = experiments.build(config, data["example"])
+    checkpoints = Checkpoints(path)
+    sharding = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    state, name = checkpoints.restore(str(checkpoint), experiment.abstract_state(), sharding)
+    checkpoints.close()
+    return Model(experiment, jax.tree.map(jnp.asarray, state), name, data)

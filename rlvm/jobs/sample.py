@@ -1,0 +1,50 @@
+"""Draw samples from a trained model, beside the nearest training examples."""
+
+import pathlib
+
+import numpy as np
+from etils import epath
+
+from rlvm.jobs import evaluate, figures, workdir
+from rlvm.jobs import load as loading
+
+
+def sample(
+    path: epath.PathLike,
+    num_samples: int = 64,
+    seed: int = 0,
+    checkpoint: str = "best",
+    data_dir: epath.PathLike | None = None,
+    manual_dir: epath.PathLike | None = None,
+) -> dict[str, np.ndarray]:
+    """`samples` [N, D] and `nearest_train` [N, D], the training rows at least distance."""
+    model = loading.load(path, checkpoint)
+    samples = np.asarray(model.sample(num_samples, seed))
+    train = evaluate.open_data(model, data_dir, manual_dir).splits["train"]["x"]
+    scale = 255.0 if model.data["kind"] == "grey" else 1.0
+    return {"samples": samples, "nearest_train": nearest(samples, train, scale)}
+
+
+def nearest(samples: np.ndarray, train: np.ndarray, scale: float, block: int = 4096) -> np.ndarray:
+    """The row of `train` / `scale` at least squared distance from each sample."""
+    flat = samples.reshape(len(samples), -1)
+    best = np.full(len(flat), np.inf)
+    rows = np.zeros_like(flat)
+    for start in range(0, len(train), block):
+        part = np.asarray(train[start : start + block], np.float32).reshape(-1, flat.shape[1])
+        part = part / scale
+        distance = (part**2).sum(1) - 2 * flat @ part.T  # up to |sample|^2
+        index = np.argmin(distance, axis=1)
+        value = distance[np.arange(len(flat)), index]
+        closer = value < best
+        best[closer], rows[closer] = value[closer], part[index[closer]]
+    return rows.reshape(samples.shape)
+
+
+def save(arrays: dict[str, np.ndarray], output: str, figure: str, path: epath.PathLike) -> None:
+    """Write the arrays to an .npz and, where asked, draw them."""
+    if output:
+        pathlib.Path(output).parent.mkdir(parents=True, exist_ok=True)
+        np.savez_compressed(output, **arrays)
+    if figure:
+        figures.draw_samples(arrays, workdir.read_data(path)["name"], figure)
