@@ -1,0 +1,124 @@
+"""Result lines joined into Markdown tables, beside the published numbers."""
+
+import json
+import pathlib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from rlvm.training.metrics import validate
+
+HEADER = ("data set", "model", "NLL", "how", "bound", "distortion", "rate", "active", "minutes")
+MARK = "<!-- results:{} -->"
+
+
+def read_results(path: str) -> list[dict[str, Any]]:
+    """The evaluations stored in a results file, one JSON object a line, each checked."""
+    lines = pathlib.Path(path).read_text().splitlines()
+    return [dict(validate(json.loads(line))) for line in lines if line.strip()]
+
+
+def read_published(path: str) -> list[dict[str, Any]]:
+    """The published numbers beside a results file: `published.jsonl` in the same folder."""
+    file = pathlib.Path(path).with_name("published.jsonl")
+    return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+
+
+def table(results: Iterable[Mapping[str, Any]], published: Iterable[Mapping[str, Any]] = ()) -> str:
+    """A Markdown table: measured rows first within each data set, then the published ones."""
+    rows = [(r["dataset"], 0, best(r), measured_row(r)) for r in results]
+    rows += [(p["dataset"], 1, p["nll_nats"], published_row(p)) for p in published]
+    return markdown(HEADER, [row[-1] for row in sorted(rows, key=lambda row: row[:3])])
+
+
+def markdown(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """Cells as a Markdown table, columns aligned for reading as plain text too."""
+    cells = [list(header), *[list(row) for row in rows]]
+    widths = [max(len(row[k]) for row in cells) for k in range(len(cells[0]))]
+    lines = ["| " + " | ".join(c.ljust(w) for c, w in zip(row, widths)) + " |" for row in cells]
+    lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
+    return "\n".join(lines)
+
+
+def best(result: Mapping[str, Any]) -> float:
+    """NLL, or the bound where no likelihood was measured; in nats."""
+    return result["nll_nats"] if result["nll_nats"] is not None else result["bound_nats"]
+
+
+def measured_row(result: Mapping[str, Any]) -> list[str]:
+    """One evaluation as cells."""
+    trained = result["train_seconds"]
+    return [
+        result["dataset"],
+        label(result),
+        nll_cell(result),
+        how(result),
+        nats(result["bound_nats"]),
+        nats(result["distortion_nats"]),
+        nats(result["rate_nats"]),
+        str(result["extra"].get("active_units", "")),
+        "" if trained is None else f"{trained / 60:.1f}",
+    ]
+
+
+def label(result: Mapping[str, Any]) -> str:
+    """Model and architecture in a few words."""
+    model = result["config"]["model"]
+    parts = [result["model"].upper()]
+    if "stochastic_units" in model:
+        parts.append(f"{sizes(model['stochastic_units'])} latent")
+    if "deterministic_units" in model:
+        parts.append(f"{sizes(model['deterministic_units'])} tanh")
+    return ", ".join(parts)
+
+
+def sizes(units: Any) -> str:
+    """(500,) as '500', twelve layers of 80 as '12 x 80'."""
+    flat = list(units)
+    if len(flat) > 1 and len({str(unit) for unit in flat}) == 1:
+        return f"{len(flat)} x {flat[0]}"
+    return "-".join(str(unit) for unit in flat)
+
+
+def nll_cell(result: Mapping[str, Any]) -> str:
+    """NLL with half its Monte Carlo interval, where it has one."""
+    if result["nll_nats"] is None:
+        return ""
+    if result["nll_nats_mc95"] is None:
+        return nats(result["nll_nats"])
+    low, high = result["nll_nats_mc95"]
+    return f"{result['nll_nats']:.3f} ± {(high - low) / 2:.3f}"
+
+
+def how(result: Mapping[str, Any]) -> str:
+    """The estimator, its samples and repeats, and the examples if not a whole split."""
+    if result["estimator"] == "importance":
+        return f"S = {result['num_samples']} x {result['repeats']}, n = {result['num_examples']}"
+    return f"{result['estimator']}, n = {result['num_examples']}"
+
+
+def nats(value: float | None) -> str:
+    """Nats to two places, or nothing."""
+    return "" if value is None else f"{value:.2f}"
+
+
+def published_row(line: Mapping[str, Any]) -> list[str]:
+    """A published number as cells."""
+    source = line["source"] + (" (as recalled)" if line["recalled"] else "")
+    bound = nats(line.get("bound_nats"))
+    return [line["dataset"], line["model"], nats(line["nll_nats"]), source, bound, "", "", "", ""]
+
+
+def section(readme: str, name: str) -> str:
+    """What stands between a README's two marks of a family."""
+    mark = MARK.format(name)
+    if readme.count(mark) != 2:
+        raise ValueError(f"README has {readme.count(mark)} marks '{mark}'; expected two.")
+    return readme.split(mark)[1]
+
+
+def update(readme: str, name: str, text: str) -> str:
+    """The README with a family's section replaced by `text`."""
+    section(readme, name)
+    mark = MARK.format(name)
+    before, _, after = readme.split(mark)
+    return f"{before}{mark}\n{text}\n{mark}{after}"
