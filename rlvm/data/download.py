@@ -4,6 +4,7 @@ import hashlib
 import http.client
 import os
 import shutil
+import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -23,6 +24,8 @@ def fetch(files: Files, url: str, sha256: str, instead: str) -> Path:
     try:
         _save(url, sha256, path, files.data_dir)
     except (OSError, http.client.HTTPException) as error:
+        if isinstance(error, urllib.error.HTTPError):
+            error.close()  # it holds the connection
         reason = getattr(error, "reason", None) or error
         also = f"; downloading {url} failed: {reason}"
         raise files.missing(f"{filename} (or {instead})", also) from error
