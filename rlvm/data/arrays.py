@@ -9,6 +9,7 @@
 
 import dataclasses
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -55,9 +56,7 @@ def read(path: Path, seed: int, allow_missing: bool = False) -> tuple[str, sourc
     for arrays in splits.values():
         arrays["x"] = _stored(arrays["x"], kind)
     _log_unused(file, names)
-    if "valid" not in splits:
-        splits = _hold_out(file, splits, seed)
-    return kind, splits
+    return kind, splits if "valid" in splits else _hold_out(file, splits, seed)
 
 
 def _split(file: _File, name: str) -> dict[str, np.ndarray]:
@@ -66,22 +65,22 @@ def _split(file: _File, name: str) -> dict[str, np.ndarray]:
     lengths = _lengths(file, name, x)
     if x.ndim not in (2, 3):
         raise file.error(name, f"has shape {x.shape}, expected [N, D], [N, T, D] or [total, D]")
-    ragged = x.ndim == 2 and lengths is not None
-    arrays = {"x": pad(x, lengths) if ragged else x}
+    arrays = {"x": x}
     controls = f"{name}_controls"
     if controls in file.arrays:
-        u = _controls(file, controls, x)
-        arrays["u"] = pad(u, lengths) if ragged else u
-    if x.ndim == 3 and lengths is None:
-        lengths = np.full(len(x), x.shape[1], np.int32)
-    return arrays if lengths is None else arrays | {"lengths": lengths}
+        arrays["u"] = _controls(file, controls, x)
+    if lengths is None:
+        return arrays
+    if x.ndim == 2:
+        arrays = {key: pad(frames, lengths) for key, frames in arrays.items()}
+    return arrays | {"lengths": lengths}
 
 
 def _lengths(file: _File, name: str, x: np.ndarray) -> np.ndarray | None:
-    """The lengths of a split's sequences [N] int32, None where the file has none."""
+    """The lengths of a split's sequences [N] int32, None for vectors."""
     key = f"{name}_lengths"
     if key not in file.arrays:
-        return None
+        return np.full(len(x), x.shape[1], np.int32) if x.ndim == 3 else None
     lengths = file.arrays[key]
     if lengths.ndim != 1 or lengths.dtype.kind not in "iu" or not lengths.size:
         raise file.error(key, f"is {lengths.dtype} {lengths.shape}, expected integers [N]")
@@ -127,7 +126,7 @@ def _agree(file: _File, splits: source.Splits) -> None:
                 raise file.error(array, f"has width {got}, but that of 'train' has {want}")
 
 
-def _shapes(arrays: dict[str, np.ndarray]) -> str:
+def _shapes(arrays: Mapping[str, np.ndarray]) -> str:
     return " ".join(f"{name}{list(array.shape)}" for name, array in arrays.items())
 
 
@@ -136,11 +135,9 @@ def _kind(file: _File, splits: source.Splits) -> str:
     others = [name for name, arrays in splits.items() if not _is_binary(arrays["x"])]
     if not others:
         return "binary"
-    if all(a["x"].ndim == 3 and a["x"].dtype.kind == "f" for a in splits.values()):
+    if all(splits[name]["x"].ndim == 3 and splits[name]["x"].dtype.kind == "f" for name in others):
         return "real"
-    name = others[0]
-    npz.binary(file.path, name, file.arrays[name])
-    raise file.error(name, "holds NaN: only sequences may have missing values")
+    raise npz.not_binary(file.path, others[0], file.arrays[others[0]])
 
 
 def _is_binary(x: np.ndarray) -> bool:

@@ -8,7 +8,7 @@ import contextlib
 import functools
 import io
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ LOG = logging.getLogger(__name__)
 CHUNK = 4096
 
 
-class ArraysBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+class ArraysBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
     """A set whose splits are arrays with the example first; examples keep their order."""
 
     SOURCE: Source
@@ -48,7 +48,7 @@ class ArraysBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict:
         return {name: self._generate_examples(part) for name, part in self.arrays.items()}
 
-    def _generate_examples(self, part: dict[str, np.ndarray]) -> Iterator[tuple[int, dict]]:
+    def _generate_examples(self, part: Mapping[str, np.ndarray]) -> Iterator[tuple[int, dict]]:
         for i in range(len(part["x"])):
             yield i, {name: array[i] for name, array in part.items()}
 

@@ -63,7 +63,12 @@ def binary(path: Path, name: str, array: np.ndarray) -> np.ndarray:
     """`array` as uint8 if all its values are 0 and 1, else the error that names what it holds."""
     if is_binary(array):
         return array.astype(np.uint8)
-    raise ValueError(f"{path}: array '{name}' {_why_not_binary(array)}")
+    raise not_binary(path, name, array)
+
+
+def not_binary(path: Path, name: str, array: np.ndarray) -> ValueError:
+    """The error that says what an array holds beside 0 and 1."""
+    return ValueError(f"{path}: array '{name}' {_why_not_binary(array)}")
 
 
 def is_binary(array: np.ndarray) -> bool:

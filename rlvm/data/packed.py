@@ -37,7 +37,13 @@ def content_hash(arrays: Mapping[str, np.ndarray]) -> str:
 def write(folder: Path, splits: Splits, *, name: str, kind: str, binarize: bool) -> None:
     """Write the copy into `folder`, its index last."""
     folder.mkdir(parents=True)
-    index = {"name": name, "kind": kind, "binarize": binarize, "sha256": {}, "splits": {}}
+    index: dict[str, Any] = {
+        "name": name,
+        "kind": kind,
+        "binarize": binarize,
+        "sha256": {},
+        "splits": {},
+    }
     for split, arrays in splits.items():
         for array_name, array in arrays.items():
             np.save(folder / f"{split}.{array_name}.npy", np.ascontiguousarray(array))

@@ -5,7 +5,9 @@ import time
 from rlvm.data import dataset
 
 
-def prepare(name: str, data_dir: dataset.PathLike, manual_dir: dataset.PathLike | None = None):
+def prepare(
+    name: str, data_dir: dataset.PathLike, manual_dir: dataset.PathLike | None = None
+) -> dataset.Dataset:
     """Prepare the data set `name` under `data_dir`, print what it holds and return it."""
     start = time.perf_counter()
     data = dataset.load(name, data_dir=data_dir, manual_dir=manual_dir)

@@ -77,7 +77,7 @@ def test_sequences_without_lengths_are_full(tmp_path):
 
 def test_float_sequences_are_real(tmp_path):
     x = np.random.default_rng(0).normal(size=(4, 3, 2))
-    data = load(tmp_path, save(tmp_path, train=x, valid=np.zeros((1, 2, 2))))
+    data = load(tmp_path, save(tmp_path, train=x, valid=np.zeros((1, 2, 2), int)))
     assert data.kind == "real"
     assert data.splits["valid"]["x"].dtype == np.float32  # although it holds zeros only
     np.testing.assert_allclose(data.splits["train"]["x"], x, rtol=1e-6)
