@@ -24,11 +24,11 @@ def decode(rows: Mapping[str, Array], kind: str, binarize: bool, noise: Array | 
     """Stored rows as model input: `x` float32, grey in [0, 1] or drawn from it per example."""
     batch = dict(rows)
     x = jnp.asarray(rows["x"], jnp.float32)
-    if kind == "grey":
+    if binarize:
+        uniform = jax.vmap(lambda key: jax.random.uniform(key, x.shape[1:]))(noise)
+        x = (uniform < x / 255.0).astype(jnp.float32)
+    elif kind == "grey":
         x = x / 255.0
-        if binarize:
-            uniform = jax.vmap(lambda key: jax.random.uniform(key, x.shape[1:]))(noise)
-            x = (uniform < x).astype(jnp.float32)
     return {**batch, "x": x}
 
 

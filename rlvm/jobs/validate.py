@@ -1,5 +1,9 @@
 """Validation during training: the objective's own quantity on the validation split."""
 
+import functools
+from collections.abc import Callable
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 
@@ -20,15 +24,14 @@ class Validator:
         self._decoder = Decoder(data.kind, data.binarize)
         self._key = jax.random.fold_in(jax.random.key(experiment.config.seed), 2)
         self._batch_size = min(BATCH_SIZE, len(self._arrays["x"]))
-        self._terms = jax.jit(self._make_terms(experiment.model))
-        latent = isinstance(experiment.model, LatentVariable)
-        self.selects = "description_length" if latent else "nll"
+        measure, self.selects = quantity(experiment)
+        self._terms = jax.jit(self._make_terms(experiment.model, measure))
 
-    def _make_terms(self, model):
+    def _make_terms(self, model, measure):
         def terms(params, extra, rows, mask, positions) -> Terms:
             keys = example_keys(self._key, positions)
             batch = {**self._decoder(rows, keys), "mask": mask}
-            values = model_terms(model.bind({"params": params, **extra}), batch, keys)
+            values = measure(model.bind({"params": params, **extra}), batch, keys)
             return {name: jnp.sum(value * mask) for name, value in values.items()}
 
         return terms
@@ -43,8 +46,19 @@ class Validator:
         return {name: value / len(self._arrays["x"]) for name, value in sums.items()}
 
 
-def model_terms(model, batch: Batch, keys: Array) -> Terms:
-    """What a model of either kind is measured by: code lengths, or the exact NLL."""
-    if isinstance(model, LatentVariable):
-        return likelihood.bound(model, batch, keys)
-    return {"nll": -model.log_prob(batch)}
+def quantity(experiment) -> tuple[Callable[[Any, Batch, Array], Terms], str]:
+    """What the objective is about, as (model, batch, keys) -> terms, and the term that selects."""
+    objective = experiment.config.objective
+    if not isinstance(experiment.model, LatentVariable):
+        return (lambda model, batch, keys: {"nll": -model.log_prob(batch)}), "nll"
+    if objective.name == "iwae":
+        return functools.partial(iwae_terms, num_samples=objective.num_samples), "iwae_bound"
+    return likelihood.bound, "description_length"
+
+
+def iwae_terms(model, batch: Batch, keys: Array, num_samples: int) -> Terms:
+    """The K-sample bound beside the code lengths of single draws."""
+    terms = likelihood.importance(model, batch, keys, num_samples, chunk=num_samples)
+    del terms["nll_tenth"]
+    terms["iwae_bound"] = terms.pop("nll")
+    return terms

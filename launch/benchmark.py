@@ -1,0 +1,22 @@
+"""Time our training step beside PyTorch's and its own matmuls; prints one JSON object.
+
+python launch/benchmark.py --suite=train      (needs the extra `benchmark`; use a quiet machine)
+"""
+
+import json
+
+from absl import flags
+
+from rlvm.launch.flags import run
+
+
+def main() -> None:
+    """Benchmark."""
+    from rlvm.jobs.benchmark import benchmark
+
+    print(json.dumps(benchmark(SUITE.value), indent=1))
+
+
+if __name__ == "__main__":
+    SUITE = flags.DEFINE_string("suite", "train", "What to time: train.")
+    run(main)
