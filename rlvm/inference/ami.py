@@ -59,7 +59,7 @@ def hypergeometric(n: Array, row: Array, column: Array, total: Array) -> Array:
     step = jnp.where(
         rising, jnp.log(jnp.where(rising, up / jnp.where(rising, down, 1.0), 1.0)), 0.0
     )
-    log_p = jnp.concatenate([jnp.zeros(1), jnp.cumsum(step)[:-1]])
+    log_p = jnp.concatenate([jnp.zeros(1), jnp.cumsum(log_ratio)[:-1]])
     return jax.nn.softmax(jnp.where(inside, log_p, -jnp.inf))
 
 
