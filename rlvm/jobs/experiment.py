@@ -14,10 +14,11 @@ from ml_collections import ConfigDict
 import rlvm.models
 from rlvm.data.dataset import Dataset
 from rlvm.data.pipeline import Decoder
-from rlvm.inference import objectives
+from rlvm.inference import objectives, predictor, regularizers
 from rlvm.training import optimizer as optimizers
+from rlvm.training import parallel
 from rlvm.training import state as states
-from rlvm.types import Array, Objective
+from rlvm.types import Array, Objective, Predictor
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +36,12 @@ class Experiment:
         key = jax.random.fold_in(jax.random.key(self.config.seed), 0)
 
         def create():
-            variables = self.model.init(key, self.example)
+            carry = (None,) if isinstance(self.model, Predictor) else ()
+            variables = dict(self.model.init(key, *carry, self.example))
+            variables["params"] = regularizers.with_noise_scales(
+                variables["params"], self.config.objective
+            )
+            variables = predictor.with_teacher(variables, self.config.objective)
             ema = self.config.optimizer.ema_decay > 0
             return states.create(variables, self.optimizer, ema)
 
@@ -49,10 +55,14 @@ class Experiment:
 def build(config: ConfigDict, example: Mapping[str, np.ndarray]) -> Experiment:
     """The experiment of `config` on batches shaped like `example`."""
     model = build_model(config, example)
+    if isinstance(model, Predictor):  # its BatchNorm sees the global batch
+        model = model.clone(axis_name=parallel.axis_name(config.parallel))
     return Experiment(
         config=config,
         model=model,
-        objective=objectives.make(config.objective, model),
+        objective=regularizers.regularized(
+            objectives.make(config.objective, model), model, config.objective
+        ),
         optimizer=optimizers.build(config.optimizer, config.train.num_steps),
         example=example,
     )

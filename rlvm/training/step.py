@@ -32,7 +32,7 @@ def make_step(
         (loss, (extra, terms)), grads = gradient(state.params, state.extra, batch, rng)
         metrics = {name: masked_mean(value, batch["mask"]) for name, value in terms.items()}
         grads, extra, metrics = mean_over(axis_name, (grads, extra, {**metrics, "loss": loss}))
-        metrics["gradient_norm"] = optax.global_norm(grads)
+        metrics["gradient_norm"] = optax.tree.norm(grads)
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         updates = jax.tree.map(lambda update: update * state.rate_scale, updates)
         params = optax.apply_updates(state.params, updates)
