@@ -58,8 +58,8 @@ def weight_cost(means: PyTree, log_scales: PyTree) -> Array:
 def weight_noise(objective: Objective, config: ConfigDict) -> Objective:
     """E over the weights' posterior of the objective + KL / N_train, by one draw a step.
 
-    `gradient` is 'reparameterised' (unbiased) or 'fisher', Graves' dL/ds_i^2 = E[g_i^2] / 2 with the
-    gradients g of single examples. The draw is shared by the batch and follows from the step.
+    `gradient` is 'reparameterised' (unbiased) or 'fisher', Graves' dL/ds_i^2 = E[g_i^2] / 2 with
+    the gradients g of single examples. The draw is shared by the batch and follows from the step.
     """
     if config.gradient not in GRADIENTS:
         raise ValueError(
