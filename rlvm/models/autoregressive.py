@@ -80,6 +80,7 @@ def sample_blocked(
 ) -> Array:
     """Ancestral sampling of [..., D] units in blocks; equal to unit by unit for the same noise."""
     units = logits.shape[-1]
+    block = min(block, units)
     num_blocks = -(-units // block)
     padding = num_blocks * block - units
     edge = [(0, 0)] * (logits.ndim - 1) + [(0, padding)]
