@@ -10,7 +10,7 @@ from rlvm.types import Array
 
 
 def activation(name: str) -> Callable[[Array], Array]:
-    """The elementwise function of that name in `jax.nn`: soft_sign (or softsign), relu, tanh, ..."""
+    """The elementwise function of that name in `jax.nn`: softsign, softplus, relu, ..."""
     found = getattr(jax.nn, {"softsign": "soft_sign"}.get(name, name), None)
     if found is None:
         raise ValueError(f"No activation '{name}' in jax.nn. Try softsign, softplus, relu or tanh.")
@@ -30,6 +30,7 @@ def initializer(name: str) -> Callable[..., Array]:
 
 def columns(*blocks: tuple[Callable[..., Array], int]) -> Callable[..., Array]:
     """An initialiser of a kernel whose column blocks start as `(initialiser, width)` each."""
+    blocks = tuple(block for block in blocks if block[1])
 
     def init(rng, shape, dtype=jnp.float32):
         keys = jax.random.split(rng, len(blocks))

@@ -1,5 +1,6 @@
 """Inverse autoregressive flows (Kingma et al., 2016): x_i -> exp(a(x_<i)) x_i + m(x_<i)."""
 
+import itertools
 from collections.abc import Sequence
 
 import flax.linen as nn
@@ -19,7 +20,7 @@ def autoregressive_masks(dim: int, sizes: Sequence[int], backward: bool) -> list
     """
     degrees = np.arange(dim, 0, -1) if backward else np.arange(1, dim + 1)
     layers = [degrees] + [np.arange(size) % max(dim - 1, 1) + 1 for size in sizes]
-    masks = [a[:, None] <= b[None] for a, b in zip(layers[:-1], layers[1:], strict=True)]
+    masks = [a[:, None] <= b[None] for a, b in itertools.pairwise(layers)]
     return [*masks, layers[-1][:, None] < np.tile(degrees, 2)[None]]
 
 

@@ -3,15 +3,18 @@
 from collections.abc import Mapping
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from rlvm.models.distributions import Flow, MultivariateNormalDiag, Transformed
+from rlvm.models.distributions import Flow, MultivariateNormalDiag, Normal, Transformed
 from rlvm.models.ssm.conditioning import Conditioning, preset
 from rlvm.models.ssm.divergences import gaussian_kl, standard_kl
 from rlvm.models.ssm.emission import Emission, SequenceLikelihood
+from rlvm.models.ssm.filtering import Moves
 from rlvm.models.ssm.inference import Features, InferenceNetwork, valid_steps
-from rlvm.models.ssm.paths import Moments, Path, PathPosterior, PathPrior
+from rlvm.models.ssm.noise import normals
+from rlvm.models.ssm.paths import Moments, Path, PathPosterior, PathPrior, over_time, time_first
 from rlvm.models.ssm.transition import Transition, lagged
 from rlvm.nn.flows import FlowChain
 from rlvm.types import Array, Batch
@@ -70,13 +73,13 @@ class StateSpaceModel(nn.Module):
                 raise ValueError(f"No {name} '{value}'. There are: {', '.join(known)}.")
         if self.inference == "residual" and self.conditioning.latents == "none":
             raise ValueError(
-                "Conditioning without z_t-1 cannot infer residuals: z_t = F(z_t-1) + G eps_t depends "
-                "on z_t-1 whatever q(eps_t) sees. Set model.inference='state'."
+                "A conditioning without z_t-1 cannot infer residuals: z_t = F(z_t-1) + G eps_t "
+                "depends on z_t-1 whatever q(eps_t) sees. Set model.inference='state'."
             )
         if self.emission.get("kind") == "state" and self.observation_dim > self.state_dim:
             raise ValueError(
-                f"Emission kind 'state' reads x from the first {self.observation_dim} dimensions of "
-                f"the state, which has {self.state_dim}."
+                f"Emission kind 'state' reads x from the first {self.observation_dim} dimensions "
+                f"of the state, which has {self.state_dim}."
             )
 
     def __call__(self, batch: Batch) -> Array:
@@ -125,6 +128,24 @@ class StateSpaceModel(nn.Module):
         rates = jnp.concatenate([first[..., None], jnp.sum(rest, axis=-1)], axis=-1)
         return jnp.where(valid_steps(batch), rates, 0.0)
 
+    def filter_steps(self, batch: Batch, guided: bool = False) -> Moves:
+        """Moves of a particle filter on `batch`: bootstrap, or guided by the posterior."""
+        return Moves(self, batch, guided)
+
+    def continue_from(
+        self, states: Array, prefix: int, batch: Batch, rng: Array
+    ) -> SequenceLikelihood:
+        """p(x_k+1:T | z_k+1:T) on futures of states z_k [..., B, Z], k = `prefix`.
+
+        One future for each key of `rng` [..., B], under the controls u_k:T of `batch`.
+        """
+        valid = valid_steps(batch)[:, prefix:]
+        noise = time_first(normals(rng, (valid.shape[1], self.state_dim)))
+        controls = self.project_controls(batch)
+        later = None if controls is None else over_time(controls[:, prefix - 1 :])
+        path = jnp.moveaxis(self.rollout(states, noise, later), 0, -2)
+        return SequenceLikelihood(self.emissions(path), valid)
+
     # The generative model, step by step.
 
     def initial(self) -> Transformed:
@@ -136,6 +157,12 @@ class StateSpaceModel(nn.Module):
         """z_1 of a base variable: [..., Z]."""
         return self.flows.forward_and_log_det(base)[0]
 
+    def initial_log_prob(self, variable: Array) -> tuple[Array, Array]:
+        """(z_1, log p) of a value of the variable that q(z_1 | .) is over."""
+        if self.initial_inference == "state":
+            return variable, self.initial().log_prob(variable)
+        return self.push_initial(variable), jnp.sum(Normal(0.0, 1.0).log_prob(variable), axis=-1)
+
     def project_controls(self, batch: Batch) -> Array | None:
         """What u_1:T-1 adds to the transitions to z_2:T: [B, T-1, H], or None without controls."""
         if self.control_dim == 0:
@@ -145,6 +172,17 @@ class StateSpaceModel(nn.Module):
     def transition_step(self, z: Array, controls: Array | None) -> tuple[Array, Array]:
         """(F, G) of p(z_t | z_{t-1}, u_{t-1}) at z_{t-1}: [..., Z] each."""
         return self.dynamics(z, controls)
+
+    def rollout(self, z: Array, noise: Array, controls: Array | None) -> Array:
+        """States after z [..., Z] from residuals [T, ..., Z] and projected controls [T, B, H]."""
+
+        def step(z, inputs):
+            eps, controls = inputs
+            mean, gain = self.dynamics(z, controls)
+            z = mean + gain * eps
+            return z, z
+
+        return jax.lax.scan(step, z, (noise, controls))[1]
 
     def transitions(self, states: Array, controls: Array | None) -> tuple[Array, Array]:
         """(F, G) of every transition along states [..., T, Z]: [..., T-1, Z] each."""

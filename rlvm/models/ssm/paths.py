@@ -87,13 +87,7 @@ class PathPrior:
         noise = time_first(normals(rng, (self._valid.shape[1], model.state_dim)))
         first = model.push_initial(noise[0])
 
-        def step(z, inputs):
-            eps, controls = inputs
-            mean, gain = model.transition_step(z, controls)
-            z = mean + gain * eps
-            return z, z
-
-        _, rest = jax.lax.scan(step, first, (noise[1:], over_time(self._controls)))
+        rest = model.rollout(first, noise[1:], over_time(self._controls))
         states = joined(first, rest)
         start = first if model.initial_inference == "state" else noise[0]
         later = rest if model.inference == "state" else noise[1:]
