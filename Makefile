@@ -24,7 +24,6 @@ test: $(INSTALLED)
 
 test-all: $(INSTALLED) lint
 	$(BIN)/python -m pytest --cov=rlvm --cov-report=term:skip-covered --cov-fail-under=90
-	$(BIN)/python -m pytest -m wheel tests/test_wheel.py
 
 benchmark: $(INSTALLED)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[benchmark]'
