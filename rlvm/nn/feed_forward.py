@@ -71,8 +71,8 @@ class GaussianNet(nn.Module):
     """Mean and scale of a diagonal Gaussian from features that are known before a scan and others.
 
     The first layer is split in two, so that its product with the features leaves the scan. The
-    scale starts near `initial_scale`: an inference network that starts as wide as the prior
-    teaches the decoder to ignore the state.
+    scale starts near `initial_scale`, the mean as wide as the layers give it: a network that starts
+    with more noise than signal teaches the decoder to ignore the state.
     """
 
     dim: int
@@ -94,9 +94,9 @@ class GaussianNet(nn.Module):
         if self.has_state_input:
             self.from_state = nn.Dense(self.sizes[0], kernel_init=init, use_bias=False)
         self.rest = FeedForward(self.sizes[1:], self.activations[1:], self.kernel_init)
+        small = nn.initializers.variance_scaling(0.1, "fan_in", "truncated_normal")
         self.heads = nn.Dense(
-            2 * self.dim,
-            kernel_init=nn.initializers.variance_scaling(0.1, "fan_in", "truncated_normal"),
+            2 * self.dim, kernel_init=columns((init, self.dim), (small, self.dim))
         )
 
     def project(self, features: Array) -> Array:

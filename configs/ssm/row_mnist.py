@@ -1,0 +1,90 @@
+"""State-space models of row-wise MNIST, 28 steps of 28 pixels (table 2b of "Mind the Gap", 2021).
+
+python launch/train.py --config=configs/ssm/row_mnist.py:full --workdir=runs/row_mnist_full
+
+`full` and `partial` are tuned networks that differ in the conditioning alone; `paper_full` and
+`paper_partial` are appendices D.2 and D.1 (their `bidirectional` field is overruled by the
+conditioning; the printed emission scale has no part in a Bernoulli).
+"""
+
+from rlvm.jobs.config import base
+
+
+def layers(sizes, *activations, **more):
+    return {"sizes": sizes, "activations": activations, **more}
+
+
+TUNED = {
+    "flow": {"num_flows": 4, "sizes": (64, 32)},
+    "emission": {"kind": "bernoulli", **layers((64, 64), "softsign", "softsign")},
+    "transition": {"kind": "highway", **layers((192, 192), "relu", "tanh")},
+    "features": {"size": 64},
+    "prefix": layers((64, 64), "softsign", "softsign"),
+    "inverse_initial": layers((64, 64), "softsign", "relu"),
+    "inverse_residual": layers((128, 64), "relu", "softsign"),
+}
+NETWORKS = {
+    "full": TUNED,
+    "partial": TUNED,
+    "paper_full": {
+        "flow": {"num_flows": 4, "sizes": (64, 32)},
+        "emission": {"kind": "bernoulli", **layers((64, 64), "softsign", "softplus")},
+        "transition": {"kind": "highway", **layers((192, 192), "relu", "tanh")},
+        "features": {"size": 32},
+        "prefix": layers((16, 128), "tanh", "softplus"),
+        "inverse_initial": layers((64, 16), "softsign", "relu"),
+        "inverse_residual": layers((64, 16), "relu", "softsign"),
+    },
+    "paper_partial": {
+        "flow": {"num_flows": 12, "sizes": (64, 32)},
+        "emission": {"kind": "bernoulli", **layers((16, 32), "relu", "softplus")},
+        "transition": {"kind": "highway", **layers((32, 128), "softsign", "softplus")},
+        "features": {"size": 128},
+        "prefix": layers((16, 32), "softplus", "softsign"),
+        "inverse_initial": layers((32, 64), "softsign", "tanh"),
+        "inverse_residual": layers((64, 64), "softplus", "softsign"),
+    },
+}
+
+
+def get_config(argument: str = "full"):
+    config = base()
+    config.data.name = "row_mnist"
+    config.model = {
+        "name": "ssm",
+        "conditioning": argument.removeprefix("paper_"),
+        "prefix_length": 1,
+        "state_dim": 25,
+        "inference": "residual",
+        "initial_inference": "base",
+        "initial_scale": 0.1,
+        **NETWORKS[argument],
+    }
+    config.objective.kl_warmup_steps = 4_000
+    config.optimizer.name = "adam"
+    config.optimizer.learning_rate = 3e-3
+    config.optimizer.momentum = 0.9
+    config.optimizer.clip_norm = 100.0
+    config.train.batch_size = 128
+    config.train.num_steps = 60_000
+    config.train.eval_every = 5_000
+    config.train.log_every = 500
+    config.train.checkpoint_every = 5_000
+    if argument == "paper_partial":
+        config.optimizer.momentum = 0.8
+        config.train.batch_size = 32
+    if argument.startswith("paper"):
+        config.optimizer.schedule = "constant"
+        config.train.num_steps = 100_000
+    return config
+
+
+def tiny():
+    config = get_config()
+    config.model.state_dim = 3
+    config.model.flow.update(num_flows=2, sizes=(8,))
+    config.model.features.size = 8
+    networks = ("emission", "transition", "prefix", "inverse_initial", "inverse_residual")
+    for name in networks:
+        config.model[name].update(sizes=(8, 8))
+    return config
