@@ -8,6 +8,7 @@ alone, so any number of devices or processes and any resumption see the same bat
 
 import dataclasses
 from collections.abc import Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +21,7 @@ from rlvm.types import Array, Batch, PyTree
 DEVICE_BYTES = 2**30  # splits below this live on every device
 
 
-def decode(rows: Mapping[str, Array], kind: str, binarize: bool, noise: Array | None) -> dict:
+def decode(rows: Mapping[str, Any], kind: str, binarize: bool, noise: Array | None) -> dict:
     """Stored rows as model input: `x` float32, grey in [0, 1] or drawn from it per example."""
     batch = dict(rows)
     x = jnp.asarray(rows["x"], jnp.float32)
@@ -44,7 +45,7 @@ class Decoder:
     kind: str
     binarize: bool
 
-    def __call__(self, rows: Mapping[str, Array], noise: Array | None) -> Batch:
+    def __call__(self, rows: Mapping[str, Any], noise: Array | None) -> Batch:
         """Add `mask` and turn `x` into what the model reads."""
         mask = jnp.ones(rows["x"].shape[0])
         return {"mask": mask, **decode(rows, self.kind, self.binarize, noise)}

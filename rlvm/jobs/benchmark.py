@@ -131,7 +131,7 @@ def benchmark_train(count: int = 50, rounds: int = 11) -> dict[str, Any]:
     experiment, ours = our_step(data)
     eager, compiled = (TorchDARN(DATA_DIM, UNITS, UNITS) for _ in range(2))
     check_same_loss(experiment, eager, x)
-    rows = {
+    rows: dict[str, Callable[[int], Any]] = {
         "ours": ours,
         "torch_eager": TorchStep(eager, x, BATCH, compiled=False),
         "torch_compiled": TorchStep(compiled, x, BATCH, compiled=True),

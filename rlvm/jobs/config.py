@@ -1,9 +1,10 @@
 """Configs: the fields every experiment has, where they are found, and how they are recorded."""
 
 import hashlib
-import importlib.util
+import importlib.machinery
 import json
 import pathlib
+import types
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -41,6 +42,7 @@ def base() -> ConfigDict:
             "warmup_steps": 0,
             "momentum": 0.9,
             "weight_decay": 0.0,
+            "decay_exempt": (),
             "clip_norm": 0.0,
             "ema_decay": 0.0,
         }
@@ -59,6 +61,33 @@ def base() -> ConfigDict:
     )
     config.parallel = "jit"
     config.seed = 0
+    return config
+
+
+def prediction(task: str, selects: str) -> ConfigDict:
+    """`base` with the fields of the objective 'prediction'; `selects` is what validation minimises.
+
+    A batch is cut to `window` frames (0: all) and moved by up to `transpose` keys; its input gets
+    Gaussian `noise` and loses a share `drop` of its values.
+    """
+    config = base()
+    config.objective.name = "prediction"
+    config.objective.update(
+        {
+            "task": task,
+            "selects": selects,
+            "prediction_weight": 1.0,
+            "class_weight": 0.0,
+            "consistency_weight": 0.0,
+            "teacher_decay": 0.995,
+            "ramp_up_steps": 1000,
+            "window": 0,
+            "transpose": 0,
+            "noise": 0.0,
+            "drop": 0.0,
+            "batch_norm_decay": 0.95,
+        }
+    )
     return config
 
 
@@ -94,9 +123,9 @@ def load(name: str, **overrides: Any) -> ConfigDict:
 def module(name: str):
     """The config file as a module: it has `get_config` and `tiny`."""
     path = find(name.partition(":")[0])
-    spec = importlib.util.spec_from_file_location(pathlib.Path(path).stem, path)
-    loaded = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(loaded)
+    loader = importlib.machinery.SourceFileLoader(pathlib.Path(path).stem, path)
+    loaded = types.ModuleType(loader.name)
+    loader.exec_module(loaded)
     return loaded
 
 

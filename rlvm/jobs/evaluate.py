@@ -190,7 +190,7 @@ def report(
     latent = isinstance(model.experiment.model, LatentVariable)
     estimator = request.estimator if latent else "exact"
     dims = data.splits[request.split]["x"].shape[-1]
-    best = mean.get("nll", mean.get("description_length"))
+    best = mean["nll"] if "nll" in mean else mean["description_length"]
     return {
         "schema": metrics.SCHEMA,
         "dataset": data.name,

@@ -59,7 +59,8 @@ def draw_board(axis, vector: np.ndarray) -> None:
 def _disc(column: int, height: int, bits: np.ndarray):
     """Red for x, yellow for o, white for blank, black where the three bits are no one-hot."""
     colors = {(1, 0, 0): "#d7263d", (0, 1, 0): "white", (0, 0, 1): "#f5c518"}
-    color = colors.get(tuple(int(bit) for bit in bits), "black")
+    x, blank, o = (int(bit) for bit in bits)
+    color = colors.get((x, blank, o), "black")
     return _pyplot().Circle((column, height), 0.4, color=color)
 
 

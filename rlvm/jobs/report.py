@@ -34,7 +34,8 @@ def markdown(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
     """Cells as a Markdown table, columns aligned for reading as plain text too."""
     cells = [list(header), *[list(row) for row in rows]]
     widths = [max(len(row[k]) for row in cells) for k in range(len(cells[0]))]
-    lines = ["| " + " | ".join(c.ljust(w) for c, w in zip(row, widths)) + " |" for row in cells]
+    padded = [[c.ljust(w) for c, w in zip(row, widths, strict=True)] for row in cells]
+    lines = ["| " + " | ".join(row) + " |" for row in padded]
     lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
     return "\n".join(lines)
 

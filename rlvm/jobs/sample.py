@@ -45,6 +45,6 @@ def save(arrays: dict[str, np.ndarray], output: str, figure: str, path: epath.Pa
     """Write the arrays to an .npz and, where asked, draw them."""
     if output:
         pathlib.Path(output).parent.mkdir(parents=True, exist_ok=True)
-        np.savez_compressed(output, **arrays)
+        np.savez_compressed(output, allow_pickle=False, **arrays)
     if figure:
         figures.draw_samples(arrays, workdir.read_data(path)["name"], figure)

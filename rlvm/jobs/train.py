@@ -134,14 +134,14 @@ class Window:
     """Means of the training metrics since the last log line."""
 
     def __init__(self):
-        self.sums: dict[str, float] = {}
+        self.sums = dict[str, float]()
         self.count = 0
 
     def add(self, totals: dict, count: int) -> None:
         """Add a dispatch's sums; a metric that was not finite ends the run."""
         first_bad = {name: int(step) for name, step in totals["first_bad"].items() if step >= 0}
         if first_bad:
-            name = min(first_bad, key=first_bad.get)
+            name = min(first_bad, key=lambda name: first_bad[name])
             raise FloatingPointError(
                 f"Metric '{name}' was not finite at step {first_bad[name]}; the last good "
                 "checkpoint is kept. Lower optimizer.learning_rate or set optimizer.clip_norm."

@@ -1,7 +1,12 @@
 """Optimizers and learning-rate schedules from a config, all of them optax's."""
 
+import functools
+
+import jax
 import optax
 from ml_collections import ConfigDict
+
+from rlvm.types import PyTree
 
 OPTIMIZERS = ("adam", "adamw", "rmsprop", "sgd")
 SCHEDULES = ("constant", "cosine")
@@ -26,7 +31,12 @@ def build(config: ConfigDict, num_steps: int) -> optax.GradientTransformation:
     if config.name == "adam":
         chain = optax.adam(rate, b1=config.momentum)
     elif config.name == "adamw":
-        chain = optax.adamw(rate, b1=config.momentum, weight_decay=config.weight_decay)
+        chain = optax.adamw(
+            rate,
+            b1=config.momentum,
+            weight_decay=config.weight_decay,
+            mask=functools.partial(decayed, exempt=tuple(config.decay_exempt)),
+        )
     elif config.name == "rmsprop":  # Graves (2013), eqs. 38-45: centred, momentum on the update
         chain = optax.rmsprop(rate, decay=0.95, eps=1e-4, centered=True, momentum=config.momentum)
     elif config.name == "sgd":
@@ -36,3 +46,15 @@ def build(config: ConfigDict, num_steps: int) -> optax.GradientTransformation:
     if config.clip_norm:
         return optax.chain(optax.clip_by_global_norm(config.clip_norm), chain)
     return chain
+
+
+def decayed(params: PyTree, exempt: tuple[str, ...]) -> PyTree:
+    """Which parameters decay: those with no name of `exempt` in their path.
+
+    Triangular kernels hold near-certain constraints (one-hot bits), whose weights must grow large.
+    """
+
+    def decays(path, _):
+        return not any(name in jax.tree_util.keystr(path) for name in exempt)
+
+    return jax.tree_util.tree_map_with_path(decays, params)

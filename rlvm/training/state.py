@@ -8,8 +8,7 @@ import optax
 from rlvm.types import Array, PyTree
 
 
-@flax.struct.dataclass
-class TrainState:
+class TrainState(flax.struct.PyTreeNode):
     """Parameters, optimizer and everything else that a checkpoint must hold.
 
     `extra` is what is carried but not differentiated (batch statistics, a mean teacher, chains);
