@@ -7,26 +7,53 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from rlvm.models.autoregressive import AutoregressiveBernoulli, Hierarchy, split_layers
+from rlvm.models.nade import NadeBernoulli, OrderingEnsemble, fixed_orders
 from rlvm.nn.masked import MLP, AutoregressiveKernel
+from rlvm.nn.nade import NadeWeights
 from rlvm.types import Array, Batch
+
+UnitsDistribution = AutoregressiveBernoulli | NadeBernoulli | OrderingEnsemble
 
 
 class Conditional(nn.Module):
-    """Bernoulli units given features: tanh layers, a linear map, and a triangular kernel."""
+    """Bernoulli units given features: tanh layers, a linear map, and dependence between units.
+
+    Autoregression is a triangular kernel, or with `nade_units` a NADE of so many hidden units,
+    under `orderings` fixed orders of the units (EoNADE) or in their own.
+    """
 
     units: int
     widths: Sequence[int]
     autoregressive: bool
+    nade_units: int = 0
+    orderings: int = 0
 
     @nn.compact
-    def __call__(self, features: Array | None) -> AutoregressiveBernoulli:
+    def __call__(self, features: Array | None) -> UnitsDistribution:
         """p(units | features [..., F]); without features the logits are a bias alone."""
-        kernel = AutoregressiveKernel(self.units)() if self.autoregressive else None
+        kernel = None
+        if self.autoregressive and not self.nade_units:
+            kernel = AutoregressiveKernel(self.units)()
         if features is None:
-            return AutoregressiveBernoulli(
-                self.param("bias", nn.initializers.zeros, (self.units,)), kernel
-            )
-        return AutoregressiveBernoulli(nn.Dense(self.units)(MLP(self.widths)(features)), kernel)
+            logits = self.param("bias", nn.initializers.zeros, (self.units,))
+        else:
+            features = MLP(self.widths)(features)
+            logits = nn.Dense(self.units)(features)
+        if self.autoregressive and self.nade_units:
+            return self._nade(logits, features)
+        return AutoregressiveBernoulli(logits, kernel)
+
+    def _nade(self, logits: Array, features: Array | None) -> NadeBernoulli | OrderingEnsemble:
+        """The units given each other through hidden units, which the features reach too."""
+        if features is None:
+            hidden = self.param("hidden_bias", nn.initializers.zeros, (self.nade_units,))
+        else:
+            hidden = nn.Dense(self.nade_units)(features)
+        weights = NadeWeights(self.units, self.nade_units, self.orderings > 0)()
+        nade = NadeBernoulli(logits, hidden, *weights)
+        if not self.orderings:
+            return nade
+        return OrderingEnsemble(nade, fixed_orders(self.orderings, self.units))
 
 
 class DARN(nn.Module):
@@ -34,7 +61,9 @@ class DARN(nn.Module):
 
     Layers count bottom to top. `widths[k]` are the tanh layers between stochastic layer k and the
     layer below it (the visibles for k = 0), seen bottom to top; the decoder mirrors them. With
-    `skip`, a conditional is fed by all layers drawn before it rather than by the nearest.
+    `skip`, a conditional is fed by all layers drawn before it rather than by the nearest. With
+    `linear_decoder` prior and decoder have no tanh layers (fDARN). `prior_nade` and `visible_nade`
+    are hidden units of NADE in place of a triangular kernel, `orderings` makes them EoNADE.
     """
 
     data_dim: int
@@ -43,6 +72,10 @@ class DARN(nn.Module):
     autoregressive_encoder: bool = False
     autoregressive_visibles: bool = True
     skip: bool = False
+    linear_decoder: bool = False
+    prior_nade: int = 0
+    visible_nade: int = 0
+    orderings: int = 0
 
     def setup(self):
         """Build one conditional for each arrow of the model."""
@@ -50,10 +83,17 @@ class DARN(nn.Module):
         self.encoders = [
             Conditional(units[k], self.widths[k], self.autoregressive_encoder) for k in range(depth)
         ]
-        above = [*[self.widths[k + 1][::-1] for k in range(depth - 1)], ()]
-        self.priors = [Conditional(units[k], above[k], True) for k in range(depth)]
+        down = [() if self.linear_decoder else widths[::-1] for widths in self.widths]
+        nade = (self.prior_nade, self.orderings)
+        self.priors = [
+            Conditional(units[k], above, True, *nade) for k, above in enumerate([*down[1:], ()])
+        ]
         self.visibles = Conditional(
-            self.data_dim, self.widths[0][::-1], self.autoregressive_visibles
+            self.data_dim,
+            down[0],
+            self.autoregressive_visibles,
+            self.visible_nade,
+            self.orderings,
         )
 
     def __call__(self, batch: Batch) -> Array:
@@ -83,7 +123,7 @@ class DARN(nn.Module):
         depth = len(self.stochastic_units)
         return Hierarchy(self.stochastic_units, tuple(range(depth)), conditional)
 
-    def likelihood(self, z: Array, batch: Batch) -> AutoregressiveBernoulli:
+    def likelihood(self, z: Array, batch: Batch) -> UnitsDistribution:
         """p(x|h)."""
         return self.visibles(self._features(split_layers(z, self.stochastic_units)))
 
@@ -106,6 +146,10 @@ def build(config: ConfigDict, batch: Batch) -> DARN:
         autoregressive_encoder=config.autoregressive_encoder,
         autoregressive_visibles=config.autoregressive_visibles,
         skip=config.skip,
+        linear_decoder=config.get("linear_decoder", False),
+        prior_nade=config.get("prior_nade", 0),
+        visible_nade=config.get("visible_nade", 0),
+        orderings=config.get("orderings", 0),
     )
 
 
