@@ -68,8 +68,19 @@ def annealed(terms: Terms, config: ConfigDict, step: Array) -> Array:
     """distortion + beta max(rate, free bits), beta rising to 1 over `kl_warmup_steps`: [B]."""
     if not config.kl_warmup_steps and not config.free_bits:
         return terms["description_length"]
-    beta = jnp.minimum(1.0, (step + 1) / max(config.kl_warmup_steps, 1))
-    return terms["distortion"] + beta * jnp.maximum(terms["rate"], config.free_bits)
+    rate = jnp.maximum(terms["rate"], config.free_bits)
+    return terms["distortion"] + warmup(config, step) * rate
+
+
+def warmup(config: ConfigDict, step: Array) -> Array:
+    """The weight beta of the rate: rises linearly to 1 over `kl_warmup_steps`."""
+    return jnp.minimum(1.0, (step + 1) / max(config.kl_warmup_steps, 1))
+
+
+def rate_slope(terms: Terms, config: ConfigDict, step: Array) -> Array:
+    """How `annealed` grows with the rate: beta, or 0 within the free bits: [B]."""
+    counts = (terms["rate"] > config.free_bits) if config.free_bits else 1.0
+    return warmup(config, step) * counts
 
 
 def description_length(model: nn.Module, config: ConfigDict) -> Objective:
@@ -95,7 +106,9 @@ def reinforce(model: nn.Module, config: ConfigDict) -> Objective:
         log_q, parts = sampled_lengths(model.bind({"params": params}), config, batch, rng)
         terms = summarize(parts)
         loss = annealed(terms, config, batch["step"])
-        loss = loss + jnp.mean(reinforce_term(parts["distortion"] + parts["rate"], log_q), axis=0)
+        slope = rate_slope(terms, config, batch["step"])
+        score = reinforce_term(parts["distortion"] + slope * parts["rate"], log_q)
+        loss = loss + jnp.mean(score, axis=0)
         return masked_mean(loss, batch["mask"]), (extra, terms)
 
     return objective
@@ -184,4 +197,11 @@ def check_estimator(config: ConfigDict) -> None:
         raise ValueError(
             f"Estimator '{name}' compares samples: objective.num_samples is {samples}, "
             "expected at least 2."
+        )
+    if samples < 1:
+        raise ValueError(f"objective.num_samples is {samples}; expected at least 1.")
+    if config.name == "iwae" and (config.kl_warmup_steps or config.free_bits):
+        raise ValueError(
+            "Objective 'iwae' has no rate to anneal: objective.kl_warmup_steps and "
+            "objective.free_bits must be 0."
         )
