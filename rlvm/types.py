@@ -79,6 +79,10 @@ class Density(Protocol):
 class Predictor(Protocol):
     """A network unrolled over iterations or frames (Recurrent Ladder, RTagger)."""
 
+    def initial_carry(self, rng: Array, batch: Batch) -> PyTree:
+        """The carry before the first iteration or frame, one key an example."""
+        ...
+
     def __call__(self, carry: PyTree, batch: Batch) -> tuple[PyTree, PyTree]:
         """(carry, batch) -> (carry, outputs); outputs hold distributions and logits."""
         ...

@@ -56,9 +56,7 @@ def hypergeometric(n: Array, row: Array, column: Array, total: Array) -> Array:
     inside = (n >= low) & (n <= high)
     up, down = (row - n) * (column - n), (n + 1.0) * (total - row - column + n + 1.0)
     rising = inside & (n < high)
-    step = jnp.where(
-        rising, jnp.log(jnp.where(rising, up / jnp.where(rising, down, 1.0), 1.0)), 0.0
-    )
+    log_ratio = jnp.log(jnp.where(rising, up, 1.0)) - jnp.log(jnp.where(rising, down, 1.0))
     log_p = jnp.concatenate([jnp.zeros(1), jnp.cumsum(log_ratio)[:-1]])
     return jax.nn.softmax(jnp.where(inside, log_p, -jnp.inf))
 

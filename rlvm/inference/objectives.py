@@ -10,7 +10,18 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from rlvm.inference.estimators import SURROGATES, leave_one_out_bound, leave_one_out_mean
-from rlvm.types import Array, Batch, Density, LatentVariable, Objective, Surrogate, Terms
+from rlvm.inference.orderings import OrderAgnostic, order_agnostic
+from rlvm.inference.predictor import predicted
+from rlvm.types import (
+    Array,
+    Batch,
+    Density,
+    LatentVariable,
+    Objective,
+    Predictor,
+    Surrogate,
+    Terms,
+)
 
 SCORE_FUNCTION = {"reinforce": "description_length", "vimco": "iwae"}  # estimator: its objective
 
@@ -165,6 +176,8 @@ REQUIRES = {
     "description_length": (description_length, LatentVariable),
     "iwae": (iwae, LatentVariable),
     "negative_log_likelihood": (negative_log_likelihood, Density),
+    "order_agnostic": (order_agnostic, OrderAgnostic),
+    "prediction": (predicted, Predictor),
 }
 
 
@@ -188,6 +201,13 @@ def check_estimator(config: ConfigDict) -> None:
     name, samples = config.estimator, config.num_samples
     if name not in SURROGATES:
         raise ValueError(f"No estimator '{name}'. Estimators: {', '.join(SURROGATES)}.")
+    if samples < 1:
+        raise ValueError(f"objective.num_samples is {samples}; expected at least 1.")
+    if config.name == "iwae" and (config.kl_warmup_steps or config.free_bits):
+        raise ValueError(
+            "Objective 'iwae' has no rate to anneal: objective.kl_warmup_steps and "
+            "objective.free_bits must be 0."
+        )
     if SCORE_FUNCTION.get(name, config.name) != config.name:
         raise ValueError(
             f"Estimator '{name}' belongs to objective '{SCORE_FUNCTION[name]}', "
@@ -197,11 +217,4 @@ def check_estimator(config: ConfigDict) -> None:
         raise ValueError(
             f"Estimator '{name}' compares samples: objective.num_samples is {samples}, "
             "expected at least 2."
-        )
-    if samples < 1:
-        raise ValueError(f"objective.num_samples is {samples}; expected at least 1.")
-    if config.name == "iwae" and (config.kl_warmup_steps or config.free_bits):
-        raise ValueError(
-            "Objective 'iwae' has no rate to anneal: objective.kl_warmup_steps and "
-            "objective.free_bits must be 0."
         )

@@ -7,7 +7,7 @@ zero mean an example without a label.
 import jax
 import jax.numpy as jnp
 
-from rlvm.types import Array, Distribution, Terms
+from rlvm.types import Array, Batch, Distribution, Terms
 
 
 def classification_cost(logits: Array, labels: Array) -> Array:
@@ -50,18 +50,35 @@ def corrupt(x: Array, scale: float, rng: Array) -> Array:
     return x + scale * noise
 
 
-def semi_supervised(terms: Terms, labels: Array, weights: dict[str, float]) -> Array:
+def drop(x: Array, rate: float, rng: Array) -> Array:
+    """x with each value set to zero with probability `rate`, one key an example."""
+    keys = jax.vmap(lambda key: jax.random.fold_in(key, 3))(rng)
+    keep = jax.vmap(lambda key: jax.random.bernoulli(key, 1.0 - rate, x.shape[1:]))(keys)
+    return jnp.where(keep, x, 0.0)
+
+
+def frame_mask(batch: Batch) -> Array:
+    """1.0 for the frames of x [B, T, ...] within each sequence's length: [B, T]."""
+    num_frames = batch["x"].shape[1]
+    if "lengths" not in batch:
+        return jnp.ones((len(batch["x"]), num_frames))
+    return (jnp.arange(num_frames) < batch["lengths"][:, None]).astype(jnp.float32)
+
+
+def weighted_mean(values: Array, weights: Array) -> Array:
+    """Mean of values [B] with weights [B]: 1.0 for real examples, 0.0 for padding."""
+    return jnp.sum(jnp.where(weights > 0, values, 0.0)) / jnp.maximum(weights.sum(), 1.0)
+
+
+def semi_supervised(terms: Terms, labels: Array, mask: Array, weights: dict[str, float]) -> Array:
     """Weighted sum of the costs of each example: [B].
 
-    `class_cost` counts once for each LABELLED example: it is scaled by batch size / labelled, so
-    that its weight against the unsupervised costs does not depend on how many labels a batch has.
+    `class_cost` counts once for each LABELLED example: it is scaled by real / labelled examples, so
+    that its weight against the other costs does not depend on how many labels a batch has.
     """
-    labelled = (labels >= 0).astype(jnp.float32)
-    share = labelled.mean()
-    total = jnp.zeros(labels.shape)
+    labelled = jnp.sum(mask * (labels >= 0))
+    cost = jnp.zeros(mask.shape)
     for name, weight in weights.items():
-        value = terms[name]
-        if name == "class_cost":
-            value = value / jnp.maximum(share, 1.0 / len(labels))
-        total = total + weight * value
-    return total
+        scale = mask.sum() / jnp.maximum(labelled, 1.0) if name == "class_cost" else 1.0
+        cost += weight * scale * terms[name]
+    return cost

@@ -9,9 +9,9 @@ import jax.numpy as jnp
 
 from rlvm.data.dataset import Dataset
 from rlvm.data.pipeline import Decoder, evaluation_batches, example_keys
-from rlvm.inference import likelihood
+from rlvm.inference import likelihood, predictor
 from rlvm.training.state import TrainState
-from rlvm.types import Array, Batch, LatentVariable, Terms
+from rlvm.types import Array, Batch, LatentVariable, Predictor, Terms
 
 BATCH_SIZE = 1000
 
@@ -49,6 +49,8 @@ class Validator:
 def quantity(experiment) -> tuple[Callable[[Any, Batch, Array], Terms], str]:
     """What the objective is about, as (model, batch, keys) -> terms, and the term that selects."""
     objective = experiment.config.objective
+    if isinstance(experiment.model, Predictor):
+        return predictor.evaluated(objective), objective.selects
     if not isinstance(experiment.model, LatentVariable):
         return (lambda model, batch, keys: {"nll": -model.log_prob(batch)}), "nll"
     if objective.name == "iwae":

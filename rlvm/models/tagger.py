@@ -15,6 +15,7 @@ from rlvm.models.distributions import Categorical, Independent, MixtureSameFamil
 from rlvm.models.ladder.iteration import Iteration
 from rlvm.models.ladder.network import check_frame
 from rlvm.models.ladder.table import Layer, Shape, decoder_top, encoder_shapes, parse
+from rlvm.nn.normalization import update_statistics
 from rlvm.types import Array, Batch, Distribution, PyTree
 
 
@@ -122,11 +123,15 @@ class RTagger(nn.Module):
         outputs["prediction"] = mixture(outputs)
         return carry, outputs
 
-    def initial(self, rng: Array, batch: Batch) -> PyTree:
+    def initial_carry(self, rng: Array, batch: Batch) -> PyTree:
         """The carry before the first iteration: z the data's mean, m = softmax of N(0, 1) noise."""
         del batch
         shape = (self.num_groups, *self.frame_shape[:2], 1)
         return self._start(jax.vmap(lambda key: jax.random.normal(key, shape))(rng))
+
+    def moved_statistics(self, batch_stats: PyTree, moments: PyTree, decay: float) -> PyTree:
+        """BatchNorm's running statistics after a training pass that left `moments`."""
+        return update_statistics(batch_stats, moments, decay)
 
     def _start(self, logits: Array) -> PyTree:
         batch_size, frame = len(logits), ladder_frame(self.frame_shape)

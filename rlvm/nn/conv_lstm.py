@@ -10,6 +10,10 @@ from rlvm.nn.normalization import normalization
 from rlvm.nn.pyramid import Down
 from rlvm.types import Array
 
+# What comes from the last iteration starts small: normalised to unit variance, the loop through
+# the levels would multiply a gradient by more than 1 at every step.
+GAINS = {"below": 1.0, "level": 0.1}
+
 State = tuple[Array, Array]  # (c, s): memory and output, each [B, ..., F]
 
 
@@ -46,7 +50,7 @@ class ConvLSTM(nn.Module):
         for kind, stride, inputs in (("below", self.stride, below), ("level", 1, (*level, s))):
             for k, x in enumerate(inputs):
                 conv = Down(4 * self.features, self.filter_size, stride, name=f"W_{kind}_{k}")
-                norm = normalization(self.norm, self.axis_name, name=f"norm_{kind}_{k}")
+                norm = normalization(self.norm, self.axis_name, f"norm_{kind}_{k}", GAINS[kind])
                 gates += norm(conv(x), examples)
         return lstm_update(gates, c)
 
@@ -72,6 +76,6 @@ class LSTM(nn.Module):
         for kind, inputs in (("below", below), ("level", (*level, s))):
             for k, x in enumerate(inputs):
                 dense = nn.Dense(4 * self.features, use_bias=False, name=f"W_{kind}_{k}")
-                norm = normalization(self.norm, self.axis_name, name=f"norm_{kind}_{k}")
+                norm = normalization(self.norm, self.axis_name, f"norm_{kind}_{k}", GAINS[kind])
                 gates += norm(dense(x.reshape(len(x), -1)), examples)
         return lstm_update(gates, c)

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from rlvm.nn.convolution import Convolution
 from rlvm.nn.normalization import BatchNorm, normalization
 from rlvm.nn.pyramid import Up
 from rlvm.types import Array
@@ -152,7 +153,7 @@ class ConvG3(nn.Module):
         u = nn.relu(NormedSum(*options, name="sum")(top, h, past, examples))
 
         def conv(name: str) -> Array:
-            return nn.Conv(h.shape[-1], self.filter_size, name=name)(u)
+            return Convolution(h.shape[-1], self.filter_size, use_bias=True, name=name)(u)
 
         s = jax.nn.sigmoid(conv("W_s"))
         return s * conv("D") + (1.0 - s) * conv("E")

@@ -19,12 +19,13 @@ class LayerNorm(nn.Module):
     normalised over channels alone it would be constant.
     """
 
+    gain: float = 1.0
     epsilon: float = 1e-5
 
     @nn.compact
     def __call__(self, x: Array, examples: Array | None = None) -> Array:
-        """x [B, ..., C] -> [B, ..., C]."""
-        scale = self.param("scale", nn.initializers.ones, x.shape[-1:])
+        """x [B, ..., C] -> [B, ..., C]; `gain` is the scale at the start."""
+        scale = self.param("scale", nn.initializers.constant(self.gain), x.shape[-1:])
         units = tuple(range(1, x.ndim))
         centred = x - x.mean(units, keepdims=True)
         variance = jnp.square(centred).mean(units, keepdims=True)
@@ -39,13 +40,14 @@ class BatchNorm(nn.Module):
     """
 
     axis_name: str | None = None
+    gain: float = 1.0
     epsilon: float = 1e-5
 
     @nn.compact
     def __call__(self, x: Array, examples: Array | None = None) -> Array:
         """x [B, ..., C] -> [B, ..., C]."""
         features = x.shape[-1:]
-        scale = self.param("scale", nn.initializers.ones, features)
+        scale = self.param("scale", nn.initializers.constant(self.gain), features)
         bias = self.param("bias", nn.initializers.zeros, features)
         running_mean = self.variable("batch_stats", "mean", jnp.zeros, features)
         running_var = self.variable("batch_stats", "var", jnp.ones, features)
@@ -99,10 +101,10 @@ def _moved(old: Array, moment: Array, count: Array, decay: float) -> Array:
     return decay * old + (1.0 - decay) * new
 
 
-def normalization(kind: str, axis_name: str | None, name: str) -> nn.Module:
+def normalization(kind: str, axis_name: str | None, name: str, gain: float = 1.0) -> nn.Module:
     """The normalisation module of that kind: 'layer' or 'batch'."""
     if kind == "layer":
-        return LayerNorm(name=name)
+        return LayerNorm(gain, name=name)
     if kind == "batch":
-        return BatchNorm(axis_name, name=name)
+        return BatchNorm(axis_name, gain, name=name)
     raise ValueError(f"No normalization '{kind}'. Normalizations: layer, batch.")

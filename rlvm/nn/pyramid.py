@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import jax.numpy as jnp
 from flax import linen as nn
 
+from rlvm.nn.convolution import Convolution
 from rlvm.types import Array
 
 
@@ -33,7 +34,7 @@ class Down(nn.Module):
     def __call__(self, x: Array) -> Array:
         """x [B, H, W, C] -> [B, ceil(H / s), ceil(W / s), F]."""
         strides = axis_strides(x.shape[1:3], self.stride)
-        return nn.Conv(self.features, self.filter_size, strides, use_bias=False, name="conv")(x)
+        return Convolution(self.features, self.filter_size, strides, name="conv")(x)
 
 
 class Up(nn.Module):
@@ -47,14 +48,8 @@ class Up(nn.Module):
     @nn.compact
     def __call__(self, x: Array) -> Array:
         """x [B, H', W', C] -> [B, *size, F]."""
-        strides = axis_strides(self.size, self.stride)
-        if strides == (1, 1):
-            conv = nn.Conv(self.features, self.filter_size, use_bias=False, name="conv")
-        else:
-            conv = nn.ConvTranspose(
-                self.features, self.filter_size, strides, use_bias=False, name="conv"
-            )
-        return crop(conv(x), self.size)
+        up = axis_strides(self.size, self.stride)
+        return crop(Convolution(self.features, self.filter_size, up=up, name="conv")(x), self.size)
 
 
 def unpool(x: Array, size: tuple[int, int], window: tuple[int, int]) -> Array:

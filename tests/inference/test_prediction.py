@@ -58,8 +58,12 @@ def test_corruption_belongs_to_the_example():
 def test_semi_supervised_weighs_the_mean_over_labelled_examples():
     labels = jnp.array([3, -1, -1, 1])
     terms = {"class_cost": jnp.array([2.0, 0.0, 0.0, 4.0]), "prediction_cost": jnp.ones(4)}
-    cost = prediction.semi_supervised(terms, labels, {"class_cost": 1.0, "prediction_cost": 0.5})
+    weights = {"class_cost": 1.0, "prediction_cost": 0.5}
+    cost = prediction.semi_supervised(terms, labels, jnp.ones(4), weights)
     np.testing.assert_allclose(cost.mean(), (2.0 + 4.0) / 2 + 0.5)
+    mask = jnp.array([1.0, 1.0, 1.0, 0.0])
+    cost = prediction.semi_supervised(terms, labels, mask, weights)
+    np.testing.assert_allclose(prediction.weighted_mean(cost, mask), 2.0 + 0.5)
 
 
 def test_teacher_is_the_running_mean_at_first_and_an_average_later():

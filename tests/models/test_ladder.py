@@ -114,7 +114,7 @@ def test_carry_continues_where_the_frames_stopped():
     batch = rolls()
     variables = initialized(model, batch)
     _, whole = model.apply(variables, None, batch)
-    carry = model.initial(jax.random.split(jax.random.key(0), B), batch)
+    carry = model.initial_carry(jax.random.split(jax.random.key(0), B), batch)
     for start in (0, 1):
         part = {**batch, "x": batch["x"][:, [start] if start == 0 else slice(1, None)]}
         carry, outputs = model.apply(variables, carry, part)
@@ -222,7 +222,7 @@ def settings(**changes):
     config = {
         "layers": TINY,
         "frame_shape": (1, 11, 1),
-        "num_iterations": None,
+        "num_iterations": 0,
         "observation": "keys",
         "norm": "layer",
         "decoder_to_encoder": True,

@@ -9,6 +9,7 @@ from ml_collections import ConfigDict
 from rlvm.models.distributions import Bernoulli, Independent, Normal
 from rlvm.models.ladder.iteration import Iteration
 from rlvm.models.ladder.table import Layer, Shape, encoder_shapes, parse
+from rlvm.nn.normalization import update_statistics
 from rlvm.types import Array, Batch, Distribution, PyTree
 
 OBSERVATIONS = ("gaussian", "bernoulli", "keys")
@@ -48,10 +49,14 @@ class RLadder(nn.Module):
             outputs["prediction"] = self._observed(outputs.pop("frame"), x)
         return carry, outputs
 
-    def initial(self, rng: Array, batch: Batch) -> PyTree:
+    def initial_carry(self, rng: Array, batch: Batch) -> PyTree:
         """The carry before the first frame or iteration: zeros, whatever the noise."""
         del rng
         return Iteration(**self._options(), parent=None).initial(len(batch["x"]))
+
+    def moved_statistics(self, batch_stats: PyTree, moments: PyTree, decay: float) -> PyTree:
+        """BatchNorm's running statistics after a training pass that left `moments`."""
+        return update_statistics(batch_stats, moments, decay)
 
     def _options(self) -> dict[str, PyTree]:
         """What an iteration is made of."""
@@ -106,7 +111,7 @@ def frame_mask(batch: Batch, num_frames: int) -> Array:
 def build(config: ConfigDict, batch: Batch) -> RLadder:
     """The network that `config` (a config's `model`) describes for batches shaped like `batch`."""
     layers = parse(config.layers)
-    static = config.num_iterations is not None
+    static = config.num_iterations > 0  # 0: one iteration a frame
     frame_shape = tuple(config.frame_shape)
     check_frame(frame_shape, batch["x"].shape[1 if static else 2 :])
     if config.observation not in OBSERVATIONS:
@@ -117,7 +122,7 @@ def build(config: ConfigDict, batch: Batch) -> RLadder:
     return RLadder(
         layers=layers,
         frame_shape=frame_shape,
-        num_iterations=config.num_iterations,
+        num_iterations=config.num_iterations or None,
         observation=config.observation,
         norm=config.norm,
         decoder_to_encoder=config.decoder_to_encoder,

@@ -1,0 +1,155 @@
+"""Objectives of a `Predictor`: what comes next, what is clean, what class it is, a teacher's view.
+
+Terms, per example: `nll`, the nats of the frames after the first ('next_frame') or of the clean x
+in the last iteration ('denoising', where `nll_mean` is the mean over iterations); where the data
+has labels and the network a SoftMax, `class_cost` and `class_error` of the last frame or iteration;
+`consistency_cost` with a Mean Teacher. Labels below zero mean none.
+"""
+
+from collections.abc import Callable, Mapping
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from ml_collections import ConfigDict
+
+from rlvm.inference import mean_teacher, prediction
+from rlvm.types import Array, Batch, Objective, Predictor, PyTree, Terms
+
+TASKS = ("next_frame", "denoising", "classification")
+
+
+def predicted(model: nn.Module, config: ConfigDict) -> Objective:
+    """Weighted sum of the costs, BatchNorm's running statistics and the teacher moved by a step."""
+    check_task(config)
+
+    def objective(params, extra, batch, rng):
+        batch = augmented(batch, config, rng)
+        (_, outputs), moments = train_pass(model, {"params": params, **extra}, batch, config, rng)
+        terms = measured(outputs, batch, config)
+        if config.consistency_weight:
+            teacher = {**extra, "params": extra["teacher"]["params"]}
+            view = jax.vmap(lambda key: jax.random.fold_in(key, 7))(rng)
+            (_, seen), _ = train_pass(model, teacher, batch, config, view)
+            terms["consistency_cost"] = mean_teacher.consistency_cost(
+                outputs["logits"][:, -1], seen["logits"][:, -1]
+            )
+        loss = total_cost(terms, batch, extra, config)
+        extra = moved(params, extra, moments, model, config)
+        return prediction.weighted_mean(loss, batch["mask"]), (extra, terms)
+
+    return objective
+
+
+def check_task(config: ConfigDict) -> None:
+    """Refuse a task that does not exist."""
+    if config.task not in TASKS:
+        raise ValueError(f"No task '{config.task}'. Tasks: {', '.join(TASKS)}.")
+
+
+def evaluated(config: ConfigDict) -> Callable[[Predictor, Batch, Array], Terms]:
+    """The terms of a bound model on clean data, at the running statistics."""
+
+    def terms(model: Predictor, batch: Batch, keys: Array) -> Terms:
+        _, outputs = model(model.initial_carry(keys, batch), batch)
+        return measured(outputs, batch, config)
+
+    return terms
+
+
+def augmented(batch: Batch, config: ConfigDict, rng: Array) -> Batch:
+    """The batch as it is trained on: a random window of the frames, transposed by a few keys."""
+    if config.window:
+        batch = cropped(batch, config.window, rng)
+    if config.transpose:
+        batch = {**batch, "x": transposed(batch["x"], config.transpose, rng)}
+    return batch
+
+
+def cropped(batch: Batch, window: int, rng: Array) -> Batch:
+    """`window` frames from a random start within each sequence; shorter ones from their first."""
+    x, lengths = batch["x"], batch["lengths"]
+    window = min(window, x.shape[1])
+
+    def start(key: Array, length: Array) -> Array:
+        return jax.random.randint(key, (), 0, jnp.maximum(length - window, 0) + 1)
+
+    starts = jax.vmap(start)(rng, lengths)
+    cut = jax.vmap(lambda row, s: jax.lax.dynamic_slice_in_dim(row, s, window))(x, starts)
+    return {**batch, "x": cut, "lengths": jnp.minimum(lengths, window)}
+
+
+def transposed(x: Array, most: int, rng: Array) -> Array:
+    """Every sequence moved by the same -most .. most keys, silence moving in: x [B, T, keys]."""
+    shifts = jax.vmap(lambda k: jax.random.randint(jax.random.fold_in(k, 5), (), 0, 2 * most + 1))
+    padded = jnp.pad(x, [(0, 0), (0, 0), (most, most)])
+    cut = lambda row, s: jax.lax.dynamic_slice_in_dim(row, s, x.shape[-1], axis=-1)  # noqa: E731
+    return jax.vmap(cut)(padded, shifts(rng))
+
+
+def train_pass(model: nn.Module, variables: PyTree, batch: Batch, config: ConfigDict, rng: Array):
+    """((carry, outputs), moments) on the corrupted input."""
+    noisy = batch["x"]
+    if config.noise:
+        noisy = prediction.corrupt(noisy, config.noise, rng)
+    if config.drop:
+        noisy = prediction.drop(noisy, config.drop, rng)
+    corrupted = {**batch, "x": noisy}
+    carry = model.initial_carry(rng, batch)
+    return model.apply(variables, carry, corrupted, train=True, mutable=["moments"])
+
+
+def measured(outputs: Mapping[str, PyTree], batch: Batch, config: ConfigDict) -> Terms:
+    """The terms of one pass: [B] each."""
+    terms = {}
+    if config.task == "next_frame" and "prediction" in outputs:
+        frames = prediction.frame_mask(batch)
+        costs = prediction.next_frame_cost(outputs["prediction"], batch["x"], frames)
+        terms["nll"] = costs.sum(-1)
+    if config.task == "denoising":
+        costs = prediction.denoising_cost(outputs["prediction"], batch["x"])
+        terms |= {"nll": costs[:, -1], "nll_mean": costs.mean(-1)}
+    if "y" in batch and "logits" in outputs:
+        logits, labels = outputs["logits"][:, -1], batch["y"]
+        terms["class_cost"] = prediction.classification_cost(logits, labels)
+        terms["class_error"] = prediction.classification_error(logits, labels)
+    return terms
+
+
+def total_cost(terms: Terms, batch: Batch, extra: PyTree, config: ConfigDict) -> Array:
+    """The weighted sum of the costs, [B]; the consistency is ramped up."""
+    weights = {
+        "nll_mean" if config.task == "denoising" else "nll": config.prediction_weight,
+        "class_cost": config.class_weight,
+    }
+    weights = {name: weight for name, weight in weights.items() if weight and name in terms}
+    labels = batch.get("y", jnp.zeros(batch["mask"].shape, jnp.int32))
+    cost = prediction.semi_supervised(terms, labels, batch["mask"], weights)
+    if config.consistency_weight:
+        ramp = mean_teacher.ramp_up(extra["teacher"]["step"], config.ramp_up_steps)
+        cost += config.consistency_weight * ramp * terms["consistency_cost"]
+    return cost
+
+
+def moved(params: PyTree, extra: PyTree, moments: PyTree, model: nn.Module, config: ConfigDict):
+    """`extra` after the step: the running statistics, and the teacher a little nearer."""
+    extra = dict(extra)
+    if "batch_stats" in extra:
+        extra["batch_stats"] = model.moved_statistics(
+            extra["batch_stats"], moments["moments"], config.batch_norm_decay
+        )
+    if config.consistency_weight:
+        old = extra["teacher"]
+        student = jax.lax.stop_gradient(params)
+        teacher = mean_teacher.update_teacher(
+            old["params"], student, old["step"], config.teacher_decay
+        )
+        extra["teacher"] = {"params": teacher, "step": old["step"] + 1.0}
+    return extra
+
+
+def with_teacher(variables: PyTree, config: ConfigDict) -> PyTree:
+    """Initial variables with a teacher equal to the student, if the objective has one."""
+    if not config.get("consistency_weight", 0.0):
+        return variables
+    return {**variables, "teacher": {"params": variables["params"], "step": jnp.zeros(())}}
