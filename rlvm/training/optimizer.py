@@ -31,12 +31,9 @@ def build(config: ConfigDict, num_steps: int) -> optax.GradientTransformation:
     if config.name == "adam":
         chain = optax.adam(rate, b1=config.momentum)
     elif config.name == "adamw":
-        chain = optax.adamw(
-            rate,
-            b1=config.momentum,
-            weight_decay=config.weight_decay,
-            mask=functools.partial(decayed, exempt=tuple(config.decay_exempt)),
-        )
+        exempt = tuple(config.get("decay_exempt", ()))  # a mask changes the state's structure
+        mask = functools.partial(decayed, exempt=exempt) if exempt else None
+        chain = optax.adamw(rate, b1=config.momentum, weight_decay=config.weight_decay, mask=mask)
     elif config.name == "rmsprop":  # Graves (2013), eqs. 38-45: centred, momentum on the update
         chain = optax.rmsprop(rate, decay=0.95, eps=1e-4, centered=True, momentum=config.momentum)
     elif config.name == "sgd":
