@@ -2,7 +2,7 @@
 
 import importlib
 
-_LAZY = {"load": "rlvm.jobs.load"}
+_LAZY = {"load": "rlvm.jobs.load", "load_exported": "rlvm.exported"}
 
 
 def __getattr__(name: str):

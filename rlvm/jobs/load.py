@@ -87,14 +87,18 @@ class Model:
         model, example = self.experiment.model, self.experiment.example
 
         def sample(variables, keys):
-            bound = model.bind(variables)
-            if isinstance(model, Density):
-                return bound.sample(keys)
-            pair = jax.vmap(jax.random.split)(keys)
-            z = bound.prior(example).sample(pair[:, 0])
-            return bound.likelihood(z, example).sample(pair[:, 1])
+            return ancestral(model.bind(variables), keys, example)
 
         return jax.jit(sample)
+
+
+def ancestral(model, keys: Array, batch: Batch) -> Array:
+    """Exact draws of x, one per key [N]: a density's own, else z ~ p(z), then x ~ p(x | z)."""
+    if isinstance(model, Density):
+        return model.sample(keys)
+    pair = jax.vmap(jax.random.split)(keys)
+    z = model.prior(batch).sample(pair[:, 0])
+    return model.likelihood(z, batch).sample(pair[:, 1])
 
 
 def load(path: epath.PathLike, checkpoint: str = "best") -> Model:
