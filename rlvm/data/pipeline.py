@@ -19,6 +19,7 @@ from rlvm.data.shuffle import permute
 from rlvm.types import Array, Batch, PyTree
 
 DEVICE_BYTES = 2**30  # splits below this live on every device
+NO_POSITION = 2**32 - 1  # folded into a step's key where a position would be
 
 
 def decode(rows: Mapping[str, Any], kind: str, binarize: bool, noise: Array | None) -> dict:
@@ -36,6 +37,11 @@ def decode(rows: Mapping[str, Any], kind: str, binarize: bool, noise: Array | No
 def example_keys(key: Array, positions: Array) -> Array:
     """One key for each position of the global batch: [B]."""
     return jax.vmap(lambda position: jax.random.fold_in(key, position))(positions)
+
+
+def data_keys(key: Array, positions: Array) -> Array:
+    """Keys for drawing x, apart from the `example_keys` of the same step that draw z: [B]."""
+    return example_keys(jax.random.fold_in(key, NO_POSITION), positions)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,7 +78,7 @@ class DeviceSource:
         epoch_key = jax.random.fold_in(self._key, step // per_epoch)
         index = permute(epoch_key, (step % per_epoch) * self.batch_size + positions, self.size)
         rows = jax.tree.map(lambda array: jnp.take(array, index, axis=0), inputs)
-        return self.decoder(rows, example_keys(jax.random.fold_in(key, 1), positions))
+        return self.decoder(rows, data_keys(key, positions))
 
 
 class StreamSource:
@@ -99,7 +105,7 @@ class StreamSource:
     def batch(self, inputs: PyTree, start: Array, step: Array, positions: Array, key: Array):
         """Rows `positions` of the dispatch's batch `step - start`."""
         rows = jax.tree.map(lambda array: array[step - start][positions], inputs)
-        return self.decoder(rows, example_keys(jax.random.fold_in(key, 1), positions))
+        return self.decoder(rows, data_keys(key, positions))
 
 
 def training_source(

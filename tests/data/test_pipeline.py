@@ -1,0 +1,157 @@
+"""Batches follow from (seed, step) alone, and no example is lost or seen twice."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from rlvm.data.dataset import Dataset
+from rlvm.data.pipeline import (
+    Decoder,
+    DeviceSource,
+    StreamSource,
+    evaluation_batches,
+    example_keys,
+    training_source,
+)
+
+BINARY = Decoder("binary", False)
+SIZE, BATCH = 24, 6
+ROWS = {
+    "x": ((np.arange(SIZE)[:, None] >> np.arange(5)) & 1).astype(np.uint8),
+    "y": np.arange(SIZE),
+}
+
+
+def numbers(batch):
+    return np.asarray(batch["x"], int) @ (1 << np.arange(5))
+
+
+def source_of(kind, rows=ROWS, batch=BATCH, seed=0, decoder=BINARY, dispatch=4):
+    if kind == "device":
+        return DeviceSource(rows, batch, seed, decoder)
+    return StreamSource(rows, batch, seed, decoder, dispatch)
+
+
+def batches(source, start, count, key=0, positions=None):
+    """Batches start .. start + count - 1, as a run hands them out: in dispatches of four."""
+    positions = jnp.arange(source.batch_size) if positions is None else positions
+    step_of = jax.jit(source.batch)
+    out = []
+    while len(out) < count:
+        first = start + len(out)
+        size = min(4, count - len(out))
+        inputs = jax.tree.map(jnp.asarray, source.inputs(first, size))
+        for step in range(first, first + size):
+            step_key = jax.random.fold_in(jax.random.key(key), step)
+            out.append(step_of(inputs, jnp.int32(first), jnp.int32(step), positions, step_key))
+    return out
+
+
+KINDS = pytest.mark.parametrize("kind", ["device", "stream"])
+
+
+@KINDS
+def test_every_row_once_per_epoch_and_every_epoch_in_its_own_order(kind):
+    drawn = [numbers(b) for b in batches(source_of(kind), 0, 12)]  # three epochs of four
+    epochs = [np.concatenate(drawn[e : e + 4]) for e in (0, 4, 8)]
+    for epoch in epochs:
+        np.testing.assert_array_equal(np.sort(epoch), np.arange(SIZE))
+    assert len({tuple(epoch) for epoch in epochs}) == 3
+
+
+@KINDS
+def test_fields_stay_together(kind):
+    for batch in batches(source_of(kind), 0, 3):
+        np.testing.assert_array_equal(numbers(batch), batch["y"])
+        np.testing.assert_array_equal(batch["mask"], np.ones(BATCH))
+
+
+@KINDS
+@pytest.mark.parametrize("start", [1, 3, 6])
+def test_batches_are_the_same_from_any_start(kind, start):
+    whole = [numbers(b) for b in batches(source_of(kind), 0, 9)]
+    resumed = [numbers(b) for b in batches(source_of(kind), start, 9 - start)]
+    np.testing.assert_array_equal(whole[start:], resumed)
+
+
+@KINDS
+def test_the_seed_decides_the_order(kind):
+    first, second = (batches(source_of(kind, seed=s), 0, 1)[0] for s in (0, 1))
+    assert not np.array_equal(numbers(first), numbers(second))
+
+
+@KINDS
+def test_a_device_sees_its_part_of_the_global_batch(kind):
+    source = source_of(kind, {"x": ROWS["x"] * 255, "y": ROWS["y"]}, decoder=Decoder("grey", True))
+    whole = batches(source, 5, 1)[0]
+    part = batches(source, 5, 1, positions=jnp.asarray([2, 3]))[0]
+    np.testing.assert_array_equal(whole["x"][2:4], part["x"])
+
+
+def test_a_ragged_epoch_leaves_out_less_than_a_batch():
+    drawn = [numbers(b) for b in batches(source_of("device", batch=7), 0, 3)]
+    assert len(np.unique(np.concatenate(drawn))) == 21
+
+
+def test_grey_rows_are_drawn_afresh_with_their_own_probability():
+    rows = {"x": np.tile(np.array([0, 51, 204, 255], np.uint8), (SIZE, 1))}
+    source = source_of("device", rows, decoder=Decoder("grey", True))
+    x = np.stack([b["x"] for b in batches(source, 0, 200)])  # [steps, B, D]
+    np.testing.assert_allclose(x.mean((0, 1)), [0, 0.2, 0.8, 1], atol=0.04)
+    assert np.abs(np.corrcoef(x[:, 0, 1], x[:, 1, 1])[0, 1]) < 0.25
+    assert not np.array_equal(x[0], x[1])
+
+
+def test_grey_without_binarizing_is_scaled():
+    batch = Decoder("grey", False)({"x": jnp.asarray([[0, 51, 255]], jnp.uint8)}, None)
+    np.testing.assert_allclose(batch["x"], [[0, 0.2, 1]], rtol=1e-6)
+
+
+def test_bits_of_the_data_and_noise_of_the_model_are_never_the_same():
+    """Row p is binarized by a key that no draw of any example of the step uses."""
+    seen = []
+
+    @dataclasses.dataclass(frozen=True)
+    class Spy:
+        def __call__(self, rows, noise):
+            seen.append(noise)
+            return rows
+
+    source = source_of("device", decoder=Spy())
+    key, positions = jax.random.key(9), jnp.arange(BATCH)
+    inputs = source.inputs(0, 1)
+    source.batch(inputs, jnp.int32(0), jnp.int32(0), positions, key)
+    noise = example_keys(key, positions)  # what the step hands to the objective
+    draws = [jax.random.fold_in(k, s) for k in noise for s in range(8)]
+    data_of = {tuple(np.asarray(jax.random.key_data(k)).tolist()) for k in seen[0]}
+    used = {tuple(np.asarray(jax.random.key_data(k)).tolist()) for k in [*noise, *draws]}
+    assert len(data_of) == BATCH and not data_of & used
+
+
+@pytest.mark.parametrize(("size", "limit"), [(10, None), (8, None), (10, 7), (3, 100), (1, None)])
+def test_evaluation_batches_neither_drop_nor_double(size, limit):
+    rows = {"x": np.arange(size)[:, None]}
+    seen, shapes = [], set()
+    for batch, mask, positions in evaluation_batches(rows, 4, limit):
+        shapes.add(batch["x"].shape)
+        seen.extend(batch["x"][mask > 0, 0])
+        np.testing.assert_array_equal(positions[mask > 0], batch["x"][mask > 0, 0])
+    np.testing.assert_array_equal(seen, np.arange(min(size, limit or size)))
+    assert shapes == {(4, 1)}
+
+
+def data_set(rows):
+    return Dataset("toy", {"train": rows}, {}, "binary", False)
+
+
+def test_large_splits_stream():
+    kinds = [type(training_source(data_set(ROWS), 6, 0, 4, limit)) for limit in (10**6, 100)]
+    assert kinds == [DeviceSource, StreamSource]
+
+
+def test_a_batch_larger_than_the_data_is_refused():
+    with pytest.raises(ValueError, match="batch_size is 25, but toy has 24 training rows"):
+        training_source(data_set(ROWS), 25, 0, 4)
