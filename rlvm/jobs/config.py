@@ -17,6 +17,7 @@ MAY_CHANGE = (
     "train.checkpoint_every",
     "train.steps_per_dispatch",
     "train.keep_checkpoints",
+    "train.accumulate_steps",  # the same update, in less memory
 )
 
 
@@ -51,6 +52,7 @@ def base() -> ConfigDict:
         {
             "num_steps": 1000,
             "batch_size": 100,
+            "accumulate_steps": 1,
             "eval_every": 500,
             "log_every": 100,
             "checkpoint_every": 1000,

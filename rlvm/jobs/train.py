@@ -82,6 +82,7 @@ def set_up(experiment: experiments.Experiment, data: dataset.Dataset, path: epat
         experiment.optimizer,
         config.optimizer.ema_decay,
         parallel.axis_name(config.parallel),
+        train.accumulate_steps,
     )
     mode = parallel.Parallel(config.parallel, step, source, config.seed)
     checkpoints = Checkpoints(path, train.keep_checkpoints)

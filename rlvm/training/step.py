@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import optax
 
 from rlvm.inference.objectives import masked_mean
+from rlvm.training.microbatches import in_microbatches
 from rlvm.training.state import TrainState
 from rlvm.types import Array, Batch, Objective, PyTree
 
@@ -23,12 +24,14 @@ def make_step(
     optimizer: optax.GradientTransformation,
     ema_decay: float = 0.0,
     axis_name: str | None = None,
+    accumulate_steps: int = 1,
 ) -> Step:
     """The step (state, batch, rng [B]) -> (state, metrics) for an objective and an optimizer."""
+    gradient = jax.value_and_grad(objective, has_aux=True)
+    gradient = in_microbatches(gradient, accumulate_steps)
 
     def step(state: TrainState, batch: Batch, rng: Array):
         batch = {**batch, "step": state.step}  # what annealed objectives read
-        gradient = jax.value_and_grad(objective, has_aux=True)
         (loss, (extra, terms)), grads = gradient(state.params, state.extra, batch, rng)
         metrics = {name: masked_mean(value, batch["mask"]) for name, value in terms.items()}
         grads, extra, metrics = mean_over(axis_name, (grads, extra, {**metrics, "loss": loss}))
