@@ -23,8 +23,9 @@ class Checkpoints:
             manager.save(step, args=ocp.args.StandardSave(state))
 
     def latest_step(self) -> int | None:
-        """Step of the newest whole checkpoint, or None."""
-        return self._latest.latest_step()
+        """Step of the newest whole checkpoint of either kind, or None."""
+        steps = [*self._latest.all_steps(), *self._best.all_steps()]
+        return max(steps, default=None)
 
     def steps(self) -> dict[str, list[int]]:
         """The steps there are, under 'best' and 'latest'."""
@@ -33,7 +34,8 @@ class Checkpoints:
     def restore(self, which: str, abstract: PyTree, sharding) -> tuple[TrainState, str]:
         """The state of 'best', 'latest' or a step number; and which one it came from.
 
-        'best' falls back to the newest where no best was kept.
+        'best' falls back to the newest where no best was kept; a best that is newer than the last
+        regular save is the newest.
         """
         manager, step, source = self._find(which)
         target = jax.tree.map(
@@ -45,7 +47,7 @@ class Checkpoints:
         if which == "best" and self._best.latest_step() is not None:
             return self._best, self._best.latest_step(), "best"
         if which in ("best", "latest") and self.latest_step() is not None:
-            return self._latest, self.latest_step(), "latest"
+            which = str(self.latest_step())
         for name, manager in (("latest", self._latest), ("best", self._best)):
             if which.isdigit() and int(which) in manager.all_steps():
                 return manager, int(which), name
