@@ -27,17 +27,21 @@ class Conditional(nn.Module):
     autoregressive: bool
     nade_units: int = 0
     orderings: int = 0
+    dropout: float = 0.0
 
     @nn.compact
-    def __call__(self, features: Array | None) -> UnitsDistribution:
-        """p(units | features [..., F]); without features the logits are a bias alone."""
+    def __call__(self, features: Array | None, keys: Array | None = None) -> UnitsDistribution:
+        """p(units | features [..., F]); without features the logits are a bias alone.
+
+        `keys` [B] are the noise of dropout, which evaluation leaves out.
+        """
         kernel = None
         if self.autoregressive and not self.nade_units:
             kernel = AutoregressiveKernel(self.units)()
         if features is None:
             logits = self.param("bias", nn.initializers.zeros, (self.units,))
         else:
-            features = MLP(self.widths)(features)
+            features = MLP(self.widths, dropout=self.dropout)(features, keys)
             logits = nn.Dense(self.units)(features)
         if self.autoregressive and self.nade_units:
             return self._nade(logits, features)
@@ -64,6 +68,7 @@ class DARN(nn.Module):
     `skip`, a conditional is fed by all layers drawn before it rather than by the nearest. With
     `linear_decoder` prior and decoder have no tanh layers (fDARN). `prior_nade` and `visible_nade`
     are hidden units of NADE in place of a triangular kernel, `orderings` makes them EoNADE.
+    `dropout` acts on the tanh layers where a batch brings keys for it (`batch["dropout"]`, [B]).
     """
 
     data_dim: int
@@ -76,15 +81,17 @@ class DARN(nn.Module):
     prior_nade: int = 0
     visible_nade: int = 0
     orderings: int = 0
+    dropout: float = 0.0
 
     def setup(self):
         """Build one conditional for each arrow of the model."""
         units, depth = self.stochastic_units, len(self.stochastic_units)
         self.encoders = [
-            Conditional(units[k], self.widths[k], self.autoregressive_encoder) for k in range(depth)
+            Conditional(units[k], self.widths[k], self.autoregressive_encoder, dropout=self.dropout)
+            for k in range(depth)
         ]
         down = [() if self.linear_decoder else widths[::-1] for widths in self.widths]
-        nade = (self.prior_nade, self.orderings)
+        nade = (self.prior_nade, self.orderings, self.dropout)
         self.priors = [
             Conditional(units[k], above, True, *nade) for k, above in enumerate([*down[1:], ()])
         ]
@@ -94,6 +101,7 @@ class DARN(nn.Module):
             self.autoregressive_visibles,
             self.visible_nade,
             self.orderings,
+            self.dropout,
         )
 
     def __call__(self, batch: Batch) -> Array:
@@ -109,7 +117,8 @@ class DARN(nn.Module):
 
         def conditional(k, drawn):
             above = [drawn[j] for j in range(k + 1, top + 1)]
-            return self.priors[k](self._features(above) if above else None)
+            features = self._features(above) if above else None
+            return self.priors[k](features, batch.get("dropout"))
 
         return Hierarchy(self.stochastic_units, tuple(range(top, -1, -1)), conditional)
 
@@ -118,14 +127,15 @@ class DARN(nn.Module):
 
         def conditional(k, drawn):
             below = [drawn[j] for j in range(k - 1, -1, -1)]
-            return self.encoders[k](self._features([*below, batch["x"]]))
+            return self.encoders[k](self._features([*below, batch["x"]]), batch.get("dropout"))
 
         depth = len(self.stochastic_units)
         return Hierarchy(self.stochastic_units, tuple(range(depth)), conditional)
 
     def likelihood(self, z: Array, batch: Batch) -> UnitsDistribution:
         """p(x|h)."""
-        return self.visibles(self._features(split_layers(z, self.stochastic_units)))
+        layers = split_layers(z, self.stochastic_units)
+        return self.visibles(self._features(layers), batch.get("dropout"))
 
     def _features(self, nearest_first: list[Array]) -> Array:
         """What feeds a conditional: the nearest layer, or with `skip` all of them."""
@@ -150,6 +160,7 @@ def build(config: ConfigDict, batch: Batch) -> DARN:
         prior_nade=config.get("prior_nade", 0),
         visible_nade=config.get("visible_nade", 0),
         orderings=config.get("orderings", 0),
+        dropout=config.get("dropout", 0.0),
     )
 
 

@@ -1,8 +1,10 @@
 """Dense layers of autoregressive networks: a unit sees only the units before it."""
 
+import zlib
 from collections.abc import Callable, Sequence
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 
 from rlvm.types import Array
@@ -21,14 +23,28 @@ class AutoregressiveKernel(nn.Module):
 
 
 class MLP(nn.Module):
-    """Deterministic layers, `activation(U h)` each, of the given widths, input side first."""
+    """Deterministic layers, `activation(U h)` each, of the given widths, input side first.
+
+    With `dropout`, and where keys are given, each example loses that share of its units and the
+    rest are scaled up; without keys (evaluation) all units stay.
+    """
 
     widths: Sequence[int]
     activation: Callable[[Array], Array] = nn.tanh
+    dropout: float = 0.0
 
     @nn.compact
-    def __call__(self, features: Array) -> Array:
-        """[..., F] -> [..., widths[-1]]; without widths the features themselves."""
-        for width in self.widths:
+    def __call__(self, features: Array, keys: Array | None = None) -> Array:
+        """[..., B, F] -> [..., B, widths[-1]]; without widths the features themselves."""
+        for layer, width in enumerate(self.widths):
             features = self.activation(nn.Dense(width)(features))
+            if self.dropout and keys is not None:
+                name = "/".join((*self.path, str(layer)))
+                features = features * kept(keys, zlib.crc32(name.encode()), width, self.dropout)
         return features
+
+
+def kept(keys: Array, stream: int, width: int, rate: float) -> Array:
+    """A dropout mask for each key [B], scaled to mean one: [B, width]."""
+    draw = jax.vmap(lambda key: jax.random.uniform(jax.random.fold_in(key, stream), (width,)))
+    return (draw(keys) >= rate) / (1.0 - rate)

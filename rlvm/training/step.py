@@ -11,6 +11,8 @@ from rlvm.training.microbatches import in_microbatches
 from rlvm.training.state import TrainState
 from rlvm.types import Array, Batch, Objective, PyTree
 
+DROPOUT = 2**31 - 1  # the stream of an example's key that masks units
+
 Step = Callable[[TrainState, Batch, Array], tuple[TrainState, dict[str, Array]]]
 
 
@@ -31,7 +33,8 @@ def make_step(
     gradient = in_microbatches(gradient, accumulate_steps)
 
     def step(state: TrainState, batch: Batch, rng: Array):
-        batch = {**batch, "step": state.step}  # what annealed objectives read
+        dropout = jax.vmap(lambda key: jax.random.fold_in(key, DROPOUT))(rng)
+        batch = {**batch, "step": state.step, "dropout": dropout}  # for annealing and dropout
         (loss, (extra, terms)), grads = gradient(state.params, state.extra, batch, rng)
         metrics = {name: masked_mean(value, batch["mask"]) for name, value in terms.items()}
         grads, extra, metrics = mean_over(axis_name, (grads, extra, {**metrics, "loss": loss}))
