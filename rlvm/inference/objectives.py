@@ -9,7 +9,9 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
+from rlvm.inference.contrastive_divergence import EnergyBased, contrastive_divergence
 from rlvm.inference.estimators import SURROGATES, leave_one_out_bound, leave_one_out_mean
+from rlvm.inference.expectation_maximization import Mixture, expectation_maximization
 from rlvm.inference.orderings import OrderAgnostic, order_agnostic
 from rlvm.inference.predictor import predicted
 from rlvm.types import (
@@ -176,6 +178,8 @@ REQUIRES = {
     "description_length": (description_length, LatentVariable),
     "iwae": (iwae, LatentVariable),
     "negative_log_likelihood": (negative_log_likelihood, Density),
+    "contrastive_divergence": (contrastive_divergence, EnergyBased),
+    "expectation_maximization": (expectation_maximization, Mixture),
     "order_agnostic": (order_agnostic, OrderAgnostic),
     "prediction": (predicted, Predictor),
 }

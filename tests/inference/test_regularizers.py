@@ -137,7 +137,7 @@ def test_a_noisy_darn_trains_and_is_evaluated_at_its_means(update):
 
 
 def test_unknown_update_is_one_clear_line():
-    with pytest.raises(ValueError, match="No weight_noise.gradient 'x'. Known: reparam"):
+    with pytest.raises(ValueError, match=r"No weight_noise.gradient 'x'. Known: reparam"):
         regularizers.weight_noise(squared_error, noise_config("x"))
 
 
