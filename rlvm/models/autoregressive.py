@@ -32,15 +32,20 @@ class AutoregressiveBernoulli:
     """Binary vectors with p(h_j = 1 | h_<j) = sigmoid(logits_j + sum_{i<j} h_i kernel[i, j]).
 
     `logits` [..., D] hold bias and context; `kernel` [D, D] is strictly upper triangular, or None
-    for independent units.
+    for independent units. `seen` [..., D] scales what each unit shows to later ones: a mask of
+    dropout in `log_prob` while training, absent from everything that samples or evaluates.
     """
 
     logits: Array
     kernel: Array | None = None
+    seen: Array | None = None
 
     def conditional_logits(self, value: Array) -> Array:
         """The logit of every unit given the units before it in `value`: [..., D]."""
-        return self.logits if self.kernel is None else self.logits + value @ self.kernel
+        if self.kernel is None:
+            return self.logits
+        shown = value if self.seen is None else value * self.seen
+        return self.logits + shown @ self.kernel
 
     def log_prob(self, value: Array) -> Array:
         """log p(value) in nats, linear in real `value` per unit: h a - softplus(a)."""

@@ -8,7 +8,7 @@ from ml_collections import ConfigDict
 
 from rlvm.models.autoregressive import AutoregressiveBernoulli, Hierarchy, split_layers
 from rlvm.models.nade import NadeBernoulli, OrderingEnsemble, fixed_orders
-from rlvm.nn.masked import MLP, AutoregressiveKernel
+from rlvm.nn.masked import MLP, AutoregressiveKernel, kept, stream_of
 from rlvm.nn.nade import NadeWeights
 from rlvm.types import Array, Batch
 
@@ -28,6 +28,7 @@ class Conditional(nn.Module):
     nade_units: int = 0
     orderings: int = 0
     dropout: float = 0.0
+    input_dropout: float = 0.0
 
     @nn.compact
     def __call__(self, features: Array | None, keys: Array | None = None) -> UnitsDistribution:
@@ -45,7 +46,10 @@ class Conditional(nn.Module):
             logits = nn.Dense(self.units)(features)
         if self.autoregressive and self.nade_units:
             return self._nade(logits, features)
-        return AutoregressiveBernoulli(logits, kernel)
+        seen = None
+        if self.input_dropout and keys is not None:
+            seen = kept(keys, stream_of(self), self.units, self.input_dropout)
+        return AutoregressiveBernoulli(logits, kernel, seen)
 
     def _nade(self, logits: Array, features: Array | None) -> NadeBernoulli | OrderingEnsemble:
         """The units given each other through hidden units, which the features reach too."""
@@ -68,7 +72,8 @@ class DARN(nn.Module):
     `skip`, a conditional is fed by all layers drawn before it rather than by the nearest. With
     `linear_decoder` prior and decoder have no tanh layers (fDARN). `prior_nade` and `visible_nade`
     are hidden units of NADE in place of a triangular kernel, `orderings` makes them EoNADE.
-    `dropout` acts on the tanh layers where a batch brings keys for it (`batch["dropout"]`, [B]).
+    `dropout` acts on the tanh layers where a batch brings keys for it (`batch["dropout"]`, [B]),
+    `input_dropout` on what the visibles' kernel sees of earlier visibles.
     """
 
     data_dim: int
@@ -82,6 +87,7 @@ class DARN(nn.Module):
     visible_nade: int = 0
     orderings: int = 0
     dropout: float = 0.0
+    input_dropout: float = 0.0
 
     def setup(self):
         """Build one conditional for each arrow of the model."""
@@ -102,6 +108,7 @@ class DARN(nn.Module):
             self.visible_nade,
             self.orderings,
             self.dropout,
+            self.input_dropout,
         )
 
     def __call__(self, batch: Batch) -> Array:
@@ -161,6 +168,7 @@ def build(config: ConfigDict, batch: Batch) -> DARN:
         visible_nade=config.get("visible_nade", 0),
         orderings=config.get("orderings", 0),
         dropout=config.get("dropout", 0.0),
+        input_dropout=config.get("input_dropout", 0.0),
     )
 
 

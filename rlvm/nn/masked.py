@@ -39,9 +39,13 @@ class MLP(nn.Module):
         for layer, width in enumerate(self.widths):
             features = self.activation(nn.Dense(width)(features))
             if self.dropout and keys is not None:
-                name = "/".join((*self.path, str(layer)))
-                features = features * kept(keys, zlib.crc32(name.encode()), width, self.dropout)
+                features = features * kept(keys, stream_of(self, layer), width, self.dropout)
         return features
+
+
+def stream_of(module: nn.Module, layer: int = 0) -> int:
+    """A number for the noise of one layer of a module, told apart by its place in the network."""
+    return zlib.crc32("/".join((*module.path, str(layer))).encode())
 
 
 def kept(keys: Array, stream: int, width: int, rate: float) -> Array:

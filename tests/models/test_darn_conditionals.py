@@ -23,11 +23,13 @@ KINDS = {
 def bound_model(kind):
     shape = {"stochastic_units": (3,), "widths": ((3,),), **KINDS[kind]}
     module = DARN(data_dim=4, **shape)
+    return module.bind(random_params(module))
+
+
+def random_params(module):
     shapes = jax.eval_shape(lambda: module.init(jax.random.key(0), {"x": jnp.zeros((1, 4))}))
     draw = np.random.default_rng(0)
-    return module.bind(
-        jax.tree.map(lambda s: jnp.asarray(draw.normal(0, 1, s.shape), jnp.float32), shapes)
-    )
+    return jax.tree.map(lambda s: jnp.asarray(draw.normal(0, 1, s.shape), jnp.float32), shapes)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -90,3 +92,22 @@ def test_order_agnostic_loss_is_the_mean_over_orders():
     error = (nll.mean(axis=1) - expected) / (nll.std(axis=1) / np.sqrt(4000))
     assert np.abs(error).max() < 4
     assert np.ptp(expected) > 1
+
+
+def test_input_dropout_hides_earlier_visibles_in_training_alone():
+    shape = dict(stochastic_units=(2,), widths=((3,),), input_dropout=0.5)
+    module = DARN(data_dim=4, **shape)
+    x = jnp.tile(jnp.asarray(binary_vectors(4)[[13]], jnp.float32), (4000, 1))
+    batch, z = {"x": x, "mask": jnp.ones(4000)}, jnp.zeros((4000, 2))
+    params = random_params(module)
+    keys = jax.random.split(jax.random.key(0), 4000)
+    evaluated = module.bind(params).likelihood(z, batch)
+    trained = module.bind(params).likelihood(z, {**batch, "dropout": keys})
+    assert evaluated.seen is None
+    assert set(np.unique(trained.seen)) == {0.0, 2.0}
+    np.testing.assert_allclose(trained.seen.mean(0), np.ones(4), atol=0.07)
+    shown = np.asarray(x * trained.seen, np.float64) @ np.asarray(evaluated.kernel)
+    logits = np.asarray(evaluated.logits) + shown
+    expected = np.sum(np.asarray(x) * logits - np.logaddexp(0, logits), axis=-1)
+    np.testing.assert_allclose(trained.log_prob(x), expected, rtol=1e-4, atol=1e-4)
+    assert np.std(expected) > 0.1
