@@ -100,7 +100,8 @@ def find(name: str) -> str:
     if pathlib.Path(file).is_file():
         return file + suffix
     root = config_root()
-    known = sorted(str(p.relative_to(root))[:-3] for p in root.glob("[a-z]*/[a-z]*.py"))
+    files = [p.relative_to(root) for p in root.glob("[a-z]*/[a-z]*.py")]
+    known = sorted(str(file)[:-3] for file in files if file.parts[0] != "sweeps")
     stem = file.removesuffix(".py").removeprefix("configs/")
     if stem in known:
         return str(root / f"{stem}.py") + suffix
@@ -151,13 +152,14 @@ def sha256(config: ConfigDict) -> str:
 
 def from_json(text: str) -> ConfigDict:
     """The config that `to_json` wrote; lists become the tuples they were."""
-    return ConfigDict(_tuples(json.loads(text))).lock()
+    return ConfigDict(tuples(json.loads(text))).lock()
 
 
-def _tuples(value):
+def tuples(value):
+    """Lists, as JSON has them, as the tuples they were."""
     if isinstance(value, dict):
-        return {name: _tuples(item) for name, item in value.items()}
-    return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
+        return {name: tuples(item) for name, item in value.items()}
+    return tuple(tuples(item) for item in value) if isinstance(value, list) else value
 
 
 def flat(config: ConfigDict, prefix: str = "") -> dict[str, Any]:

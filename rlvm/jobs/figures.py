@@ -88,3 +88,25 @@ def draw_curves(runs: Mapping[str, Sequence[Mapping[str, Any]]], path: str) -> N
     axis.set(xlabel="training seconds", ylabel="nats per example")
     axis.legend()
     save(figure, path)
+
+
+def draw_sweep(points: Mapping[str, Sequence[tuple[str, float]]], path: str) -> None:
+    """Validation value against each field of a sweep, one panel a field."""
+    figure, axes = _pyplot().subplots(
+        1, len(points), figsize=(3 * len(points), 3), sharey=True, squeeze=False
+    )
+    for axis, (field, pairs) in zip(axes[0], points.items(), strict=True):
+        values = sorted({value for value, _ in pairs}, key=_number_first)
+        axis.plot([values.index(v) for v, _ in pairs], [y for _, y in pairs], "o", alpha=0.6)
+        axis.set_xticks(range(len(values)), values, rotation=90)
+        axis.set_xlabel(field)
+    axes[0, 0].set_ylabel("validation value")
+    save(figure, path)
+
+
+def _number_first(text: str) -> tuple[float, str]:
+    """Sorts numbers by size, before words."""
+    try:
+        return float(text), ""
+    except ValueError:
+        return math.inf, text

@@ -20,6 +20,10 @@ from rlvm.jobs import config as configs
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "distrax", "orbax-checkpoint", "numpy", "rlvm")
 
 
+class InUse(ValueError):
+    """Another run holds the workdir."""
+
+
 def versions() -> dict[str, str]:
     """Versions of the packages that decide a number."""
     found = {}
@@ -116,7 +120,5 @@ def lock(workdir: epath.PathLike) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise ValueError(
-                f"Another run is writing to {workdir}; wait or use another."
-            ) from error
+            raise InUse(f"Another run is writing to {workdir}; wait or use another.") from error
         yield
