@@ -18,7 +18,8 @@ class Emission(nn.Module):
     """p(x_t | z_t): a Bernoulli or Gaussian network, or the first state dimensions plus noise.
 
     `scale` is the Gaussian's standard deviation (one number, or one for each dimension): kept if
-    `fixed`, the start of a parameter if `learnable`, of a second head if `heteroscedastic`.
+    `fixed`, the start of a parameter if `learnable`, of a second head if `heteroscedastic`. The
+    mean of a Gaussian network is observation_mean + observation_scale f(z).
     """
 
     observation_dim: int
@@ -28,6 +29,8 @@ class Emission(nn.Module):
     kernel_init: str = "lecun_normal"
     scale_kind: str = "fixed"
     scale: float | Sequence[float] = 1.0
+    observation_mean: Sequence[float] = (0.0,)
+    observation_scale: Sequence[float] = (1.0,)
 
     def setup(self):
         """The network, and the scale's parameters where it has any."""
@@ -56,7 +59,8 @@ class Emission(nn.Module):
         mean, *raw = jnp.split(self._heads(z), self._num_heads(), axis=-1)
         if self.kind == "bernoulli":
             return Bernoulli(logits=mean, dtype=jnp.float32)
-        return Normal(mean, self._scale(*raw))
+        center, unit = jnp.asarray(self.observation_mean), jnp.asarray(self.observation_scale)
+        return Normal(center + unit * mean, self._scale(*raw))
 
     def _heads(self, z):
         return self.heads(self.hidden(z))

@@ -1,6 +1,6 @@
 """The inference network: features of what is observed, and q(z_1 | .), q(z_t | .) from them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import flax.linen as nn
@@ -27,14 +27,14 @@ def valid_steps(batch: Batch) -> Array:
     return jnp.arange(num_timesteps) < batch["lengths"][:, None]
 
 
-def encoder_inputs(batch: Batch) -> Array:
-    """Per step x (0 where unobserved), which of it is observed, and u: [B, T, 2 D + U].
+def encoder_inputs(batch: Batch, mean: Array | float = 0.0, scale: Array | float = 1.0) -> Array:
+    """Per step standardised x (0 where unobserved), its observed flags, and u: [B, T, 2 D + U].
 
     Everything after the end of a sequence is zero, flags included.
     """
     x, valid = batch["x"], valid_steps(batch)[..., None]
     observed = ~jnp.isnan(x) & valid
-    parts = [jnp.where(observed, x, 0.0), observed.astype(x.dtype)]
+    parts = [jnp.where(observed, (x - mean) / scale, 0.0), observed.astype(x.dtype)]
     if "u" in batch:
         parts.append(jnp.where(valid, batch["u"], 0.0))
     return jnp.concatenate(parts, axis=-1)
@@ -54,6 +54,8 @@ class InferenceNetwork(nn.Module):
     inverse_initial: Mapping
     inverse_residual: Mapping
     initial_scale: float = 0.1
+    observation_mean: Sequence[float] = (0.0,)
+    observation_scale: Sequence[float] = (1.0,)
 
     def setup(self):
         """The feature networks this conditioning needs, and the two Gaussian networks."""
@@ -74,7 +76,8 @@ class InferenceNetwork(nn.Module):
 
     def project(self, batch: Batch) -> Features:
         """All that can be computed before any state is known."""
-        inputs = jnp.swapaxes(encoder_inputs(batch), 0, 1)  # [T, B, F]
+        standard = jnp.asarray(self.observation_mean), jnp.asarray(self.observation_scale)
+        inputs = jnp.swapaxes(encoder_inputs(batch, *standard), 0, 1)  # [T, B, F]
         if self.conditioning.direction == "none":
             f = nn.tanh(self.frame_features(inputs))
         else:

@@ -1,6 +1,6 @@
 """Variational state-space models ("Mind the Gap", appendix B) with conditioning as a choice."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import flax.linen as nn
 import jax
@@ -28,7 +28,8 @@ class StateSpaceModel(nn.Module):
     inference: "residual" infers eps_t of z_t = F + G eps_t, "state" infers z_t itself.
     initial_inference: "base" infers the base variable of the flow (the KL is analytic), "state"
     infers z_1 behind it (the KL is an estimate, and costs the flow's sequential inverse).
-    The mappings are the fields of the networks they name.
+    The mappings are the fields of the networks they name. observation_mean and observation_scale
+    standardise x for the networks; densities stay those of x itself.
     """
 
     observation_dim: int
@@ -45,6 +46,8 @@ class StateSpaceModel(nn.Module):
     inverse_initial: Mapping = nn.FrozenDict(LAYERS)
     inverse_residual: Mapping = nn.FrozenDict(LAYERS)
     initial_scale: float = 0.1
+    observation_mean: Sequence[float] = (0.0,)
+    observation_scale: Sequence[float] = (1.0,)
 
     def setup(self):
         """Flow, transition, emission and the inference network."""
@@ -53,7 +56,11 @@ class StateSpaceModel(nn.Module):
         self.dynamics = Transition(
             self.state_dim, **self.transition, has_controls=self.control_dim > 0
         )
-        self.emissions = Emission(self.observation_dim, **self.emission)
+        standard = {
+            "observation_mean": self.observation_mean,
+            "observation_scale": self.observation_scale,
+        }
+        self.emissions = Emission(self.observation_dim, **self.emission, **standard)
         self.inverse = InferenceNetwork(
             self.state_dim,
             self.conditioning,
@@ -62,6 +69,7 @@ class StateSpaceModel(nn.Module):
             inverse_initial=self.inverse_initial,
             inverse_residual=self.inverse_residual,
             initial_scale=self.initial_scale,
+            **standard,
         )
 
     def _check(self):
@@ -240,5 +248,7 @@ def build(config: ConfigDict, batch: Batch) -> StateSpaceModel:
         inference=config.inference,
         initial_inference=config.initial_inference,
         initial_scale=config.initial_scale,
+        observation_mean=config.get("observation_mean", (0.0,)),
+        observation_scale=config.get("observation_scale", (1.0,)),
         **{name: config[name].to_dict() for name in networks},
     )

@@ -1,0 +1,67 @@
+"""A state-space model on your own sequences: any `.npz` with `train` [N, T, D], or [total, D] with
+`train_lengths`, and `valid`, `test`, `train_controls`, ... if you have them. NaN is unobserved.
+
+python launch/train.py --config=configs/ssm/arrays.py --config.data.path=my.npz --workdir=W
+
+The emission is Bernoulli for binary x, else Gaussian with a learned scale (the log says which).
+--config.model.conditioning=partial|semi|full|STORN|VRNN|DKF|DKS|DVBF|PlaNet|SLAC chooses what the
+inference network sees; those without the last state (STORN, DKF) need
+--config.model.inference=state. A few thousand short sequences take about 15 minutes on 2 cores.
+"""
+
+from rlvm.jobs.config import base
+
+
+def layers(sizes, *activations, **more):
+    return {"sizes": sizes, "activations": activations, **more}
+
+
+def get_config(argument: str = ""):
+    config = base()
+    config.data.name = "arrays"
+    config.data.allow_missing = True
+    config.model = {
+        "name": "ssm",
+        "conditioning": "full",
+        "prefix_length": 7,
+        "state_dim": 16,
+        "inference": "residual",
+        "initial_inference": "base",
+        "initial_scale": 0.1,
+        "emission_from_data": True,
+        "observation_mean": (0.0,),
+        "observation_scale": (1.0,),
+        "flow": {"num_flows": 4, "sizes": (32, 32)},
+        "emission": {
+            **layers((64, 64), "softsign", "softsign"),
+            "kind": "gaussian",
+            "scale_kind": "learnable",
+            "scale": (1.0,),
+        },
+        "transition": {"kind": "highway", **layers((64, 64), "relu", "tanh")},
+        "features": {"size": 64},
+        "prefix": layers((64, 64), "softsign", "softsign"),
+        "inverse_initial": layers((64, 64), "softsign", "relu"),
+        "inverse_residual": layers((64, 64), "relu", "softsign"),
+    }
+    config.objective.kl_warmup_steps = 2_000
+    config.optimizer.name = "adam"
+    config.optimizer.learning_rate = 2e-3
+    config.optimizer.clip_norm = 100.0
+    config.train.batch_size = 64
+    config.train.num_steps = 20_000
+    config.train.eval_every = 500
+    config.train.log_every = 500
+    config.train.checkpoint_every = 2_000
+    config.train.early_stopping_evals = 10
+    return config
+
+
+def tiny():
+    config = get_config()
+    config.model.state_dim = 3
+    config.model.flow.update(num_flows=2, sizes=(8,))
+    config.model.features.size = 8
+    for name in ("emission", "transition", "prefix", "inverse_initial", "inverse_residual"):
+        config.model[name].update(sizes=(8, 8))
+    return config
