@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from etils import epath
 
 from rlvm.inference import likelihood
-from rlvm.jobs import cache, workdir
+from rlvm.jobs import cache, partition, workdir
 from rlvm.jobs import experiment as experiments
 from rlvm.training.checkpoint import Checkpoints
 from rlvm.training.state import TrainState
@@ -111,4 +111,5 @@ def load(path: epath.PathLike, checkpoint: str = "best") -> Model:
     sharding = jax.sharding.SingleDeviceSharding(jax.devices()[0])
     state, name = checkpoints.restore(str(checkpoint), experiment.abstract_state(), sharding)
     checkpoints.close()
-    return Model(experiment, jax.tree.map(jnp.asarray, state), name, data)
+    state = partition.refresher(experiment.model)(jax.tree.map(jnp.asarray, state))
+    return Model(experiment, state, name, data)

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from rlvm.data.dataset import Dataset
 from rlvm.data.pipeline import Decoder, evaluation_batches, example_keys
 from rlvm.inference import likelihood, predictor
+from rlvm.jobs import partition
 from rlvm.training.state import TrainState
 from rlvm.types import Array, Batch, LatentVariable, Predictor, Terms
 
@@ -25,6 +26,7 @@ class Validator:
         self._key = jax.random.fold_in(jax.random.key(experiment.config.seed), 2)
         self._batch_size = min(BATCH_SIZE, len(self._arrays["x"]))
         measure, self.selects = quantity(experiment)
+        self._refresh = partition.refresher(experiment.model)
         self._terms = jax.jit(self._make_terms(experiment.model, measure))
 
     def _make_terms(self, model, measure):
@@ -39,6 +41,7 @@ class Validator:
     def __call__(self, state: TrainState) -> dict[str, float]:
         """Mean of each term over the split, at the averaged parameters where there are any."""
         sums: dict[str, float] = {}
+        state = self._refresh(state)
         for rows, mask, positions in evaluation_batches(self._arrays, self._batch_size):
             values = self._terms(state.eval_params, state.extra, rows, mask, positions)
             for name, value in values.items():

@@ -144,7 +144,7 @@ class OrderingEnsemble(BernoulliSampling):
         """log (1/K) sum_k p_k(value): [...]."""
 
         def under(order):
-            return self.nade.ordered(order).log_prob(value[..., order])
+            return self.nade.ordered(order).log_prob(jnp.take(value, order, axis=-1))
 
         each = jax.lax.map(under, self.orders)
         return jax.nn.logsumexp(each, axis=0) - jnp.log(len(self.orders))
