@@ -40,7 +40,17 @@ def own_arrays(draw, rows, config):
     """`data.name=arrays` may be anything: what the model of the config reads."""
     if config.model.name in ("ladder", "tagger"):
         return piano_rolls(draw, rows, config)
+    if config.model.name == "ssm":
+        return sequences(draw, rows, 6, 5)
     return vectors(draw, rows, 12)
+
+
+def frames(draw, rows, config):
+    """Grey images with labels; a ladder over frames gets five of them."""
+    static = config.model.num_iterations > 0
+    shape = config.model.frame_shape[:2] if static else (5, *config.model.frame_shape[:2])
+    labels = draw.integers(0, 10, rows).astype(np.int32)
+    return {"x": draw.integers(0, 256, (rows, *shape)).astype(np.uint8), "y": labels}
 
 
 FIELDS = {
@@ -48,15 +58,17 @@ FIELDS = {
     "binarized_mnist": lambda draw, rows, config: vectors(draw, rows, 784),
     "connect4": lambda draw, rows, config: vectors(draw, rows, 126),
     "mnist": lambda draw, rows, config: vectors(draw, rows, 784, "grey"),
+    "occluded_moving_mnist": frames,
     "polyphonic_music": piano_rolls,
     "row_mnist": lambda draw, rows, config: {
         "x": draw.integers(0, 2, (rows, 28, 28)).astype(np.uint8)
     },
+    "textured_mnist": frames,
     "uci_binary": lambda draw, rows, config: vectors(
         draw, rows, UCI[config.data.name.partition("/")[2]]
     ),
 }
-GREY = {"mnist"}
+GREY = {"mnist", "occluded_moving_mnist", "textured_mnist"}
 
 
 def dataset(config, rows: int) -> Dataset:

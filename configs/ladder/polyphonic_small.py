@@ -12,11 +12,11 @@ from rlvm.jobs.config import prediction
 
 LAYERS = (
     # encoder   stride  channels filter   decoder     filter
-    ("ConvLSTM", 1, 8, (1, 3), "ConvG2", (1, 3)),
+    ("ConvLSTM", 1, 4, (1, 3), "ConvG2", (1, 3)),
+    ("ConvLSTM", 2, 8, (1, 3), "ConvG2", (1, 3)),
     ("ConvLSTM", 2, 12, (1, 3), "ConvG2", (1, 3)),
     ("ConvLSTM", 2, 16, (1, 3), "ConvG2", (1, 3)),
-    ("ConvLSTM", 2, 24, (1, 3), "ConvG2", (1, 3)),
-    ("ConvLSTM", 2, 32, (1, 3), "ConvG2", (1, 3)),
+    ("ConvLSTM", 2, 20, (1, 3), "ConvG2", (1, 3)),
     ("AvgPool", 2, None, (1, 2), "G1", None),
     ("LSTM", None, 96, None, "G1", None),
     ("SoftMax", None, 19, None, "Identity", None),
@@ -35,15 +35,15 @@ def get_config(argument: str = ""):
     config.model.decoder_to_encoder = True
     config.model.diagonal = False
     config.model.recurrent_decoder = False
-    config.objective.window = 100
+    config.objective.window = 64
     config.objective.transpose = 5
-    config.optimizer.learning_rate = 3e-3
+    config.optimizer.learning_rate = 5e-3
     config.optimizer.weight_decay = 0.01
-    config.optimizer.clip_norm = 100.0
+    config.optimizer.clip_norm = 200.0
     config.optimizer.ema_decay = 0.99
-    config.train.num_steps = 2_000
+    config.train.num_steps = 3_000
     config.train.batch_size = 16
-    config.train.eval_every = 50
+    config.train.eval_every = 100
     config.train.log_every = 50
     config.train.checkpoint_every = 200
     config.train.steps_per_dispatch = 10
@@ -53,7 +53,7 @@ def get_config(argument: str = ""):
 def tiny():
     config = get_config("jsb_chorales")
     config.model.layers = (
-        ("ConvLSTM", 2, 2, (1, 3), "ConvG2", (1, 3)),
+        ("ConvLSTM", 4, 2, (1, 3), "ConvG2", (1, 3)),
         ("LSTM", None, 3, None, "G1", None),
         ("SoftMax", None, 4, None, "Identity", None),
     )

@@ -84,10 +84,14 @@ def _gated(u: Array, h: Array) -> Array:
     return s * h + (1.0 - s) * SigmoidLinear(VALUE, name="w")(u)
 
 
-class NormedSum(nn.Module):
-    """Norm(A * v_top) + Norm(B * h) + c (+ Norm(P * past)): the argument of A.2 and A.3."""
+class NormedSums(nn.Module):
+    """Norm(A * v_top) + Norm(B * h) + c (+ Norm(P * past)), the argument of A.2 and A.3.
+
+    `count` of them are computed by one convolution of each input, but normalised on their own.
+    """
 
     features: int
+    count: int
     filter_size: tuple[int, int]
     stride: int
     norm: str
@@ -96,17 +100,17 @@ class NormedSum(nn.Module):
     @nn.compact
     def __call__(
         self, top: Array, h: Array, past: Sequence[Array], examples: Array | None
-    ) -> Array:
-        """top [B, H', W', C'], h [B, H, W, C] -> [B, H, W, F]."""
-        c = self.param("c", nn.initializers.zeros, (self.features,))
-        total = c
+    ) -> list[Array]:
+        """top [B, H', W', C'], h [B, H, W, C] -> count times [B, H, W, F]."""
+        width = self.count * self.features
+        total = self.param("c", nn.initializers.zeros, (width,))
         for name, v in zip(("A", "B", "P"), (top, h, *past), strict=False):
             # Only v_top comes from the level above; h and the past are already of the right size.
             stride = self.stride if name == "A" else 1
-            convolved = Up(self.features, self.filter_size, h.shape[1:3], stride, name=name)(v)
-            norm = normalization(self.norm, self.axis_name, name=f"norm_{name}")
+            convolved = Up(width, self.filter_size, h.shape[1:3], stride, name=name)(v)
+            norm = normalization(self.norm, self.axis_name, name=f"norm_{name}", groups=self.count)
             total += norm(convolved, examples)
-        return total
+        return jnp.split(total, self.count, axis=-1)
 
 
 class ConvG2(nn.Module):
@@ -122,14 +126,13 @@ class ConvG2(nn.Module):
         self, top: Array, h: Array, past: Sequence[Array] = (), examples: Array | None = None
     ) -> Array:
         """top [B, H', W', C'], h [B, H, W, C] -> [B, H, W, C]."""
-
-        def branch(name: str, start: tuple[float, ...]) -> Array:
-            options = (h.shape[-1], self.filter_size, self.stride, self.norm, self.axis_name)
-            total = NormedSum(*options, name=f"sum_{name}")(top, h, past, examples)
-            return SigmoidLinear(start, name=f"w_{name}")(total)
-
-        s = branch("s", GATE)
-        return s * branch("1", VALUE) + (1.0 - s) * branch("2", VALUE)
+        options = (self.filter_size, self.stride, self.norm, self.axis_name)
+        sums = NormedSums(h.shape[-1], 3, *options, name="sums")(top, h, past, examples)
+        mu_1, mu_2, s = (
+            SigmoidLinear(start, name=f"w_{name}")(u)
+            for name, start, u in zip("12s", (VALUE, VALUE, GATE), sums, strict=True)
+        )
+        return s * mu_1 + (1.0 - s) * mu_2
 
 
 class ConvG3(nn.Module):
@@ -149,8 +152,9 @@ class ConvG3(nn.Module):
         self, top: Array, h: Array, past: Sequence[Array] = (), examples: Array | None = None
     ) -> Array:
         """top [B, H', W', C'], h [B, H, W, C] -> [B, H, W, C]."""
-        options = (self.hidden, self.filter_size, self.stride, self.norm, self.axis_name)
-        u = nn.relu(NormedSum(*options, name="sum")(top, h, past, examples))
+        options = (self.filter_size, self.stride, self.norm, self.axis_name)
+        (total,) = NormedSums(self.hidden, 1, *options, name="sum")(top, h, past, examples)
+        u = nn.relu(total)
 
         def conv(name: str) -> Array:
             return Convolution(h.shape[-1], self.filter_size, use_bias=True, name=name)(u)

@@ -20,16 +20,19 @@ class LayerNorm(nn.Module):
     """
 
     gain: float = 1.0
+    groups: int = 1
     epsilon: float = 1e-5
 
     @nn.compact
     def __call__(self, x: Array, examples: Array | None = None) -> Array:
-        """x [B, ..., C] -> [B, ..., C]; `gain` is the scale at the start."""
+        """x [B, ..., C] -> [B, ..., C], each of `groups` of channels a layer of its own."""
         scale = self.param("scale", nn.initializers.constant(self.gain), x.shape[-1:])
-        units = tuple(range(1, x.ndim))
-        centred = x - x.mean(units, keepdims=True)
+        layers = x.reshape(*x.shape[:-1], self.groups, -1)
+        units = (*range(1, x.ndim - 1), x.ndim)
+        centred = layers - layers.mean(units, keepdims=True)
         variance = jnp.square(centred).mean(units, keepdims=True)
-        return scale * centred * jax.lax.rsqrt(variance + self.epsilon)
+        normed = centred * jax.lax.rsqrt(variance + self.epsilon)
+        return scale * normed.reshape(x.shape)
 
 
 class BatchNorm(nn.Module):
@@ -101,10 +104,12 @@ def _moved(old: Array, moment: Array, count: Array, decay: float) -> Array:
     return decay * old + (1.0 - decay) * new
 
 
-def normalization(kind: str, axis_name: str | None, name: str, gain: float = 1.0) -> nn.Module:
-    """The normalisation module of that kind: 'layer' or 'batch'."""
+def normalization(
+    kind: str, axis_name: str | None, name: str, gain: float = 1.0, groups: int = 1
+) -> nn.Module:
+    """The normalisation module of that kind: 'layer' or 'batch'; `gain` is its scale at first."""
     if kind == "layer":
-        return LayerNorm(gain, name=name)
+        return LayerNorm(gain, groups, name=name)
     if kind == "batch":
         return BatchNorm(axis_name, gain, name=name)
     raise ValueError(f"No normalization '{kind}'. Normalizations: layer, batch.")

@@ -70,13 +70,21 @@ def batch_norm(x, p):
     return p["scale"] * (x - x.mean(over)) / np.sqrt(x.var(over) + 1e-5) + p["bias"]
 
 
-def normed_sum(p, top, h, past, stride):
-    size = h.shape[1:3]
-    total = p["c"] + layer_norm(up(top, p["A"]["conv"]["kernel"], size, stride), p["norm_A"])
-    total = total + layer_norm(conv(h, p["B"]["conv"]["kernel"]), p["norm_B"])
-    if past:
-        total = total + layer_norm(conv(past[0], p["P"]["conv"]["kernel"]), p["norm_P"])
-    return total
+def normed_sum(p, top, h, past, stride, branch=0, count=1):
+    """The branch's part of the fused kernels, each normalised as if it were alone."""
+
+    def part(a):
+        return np.split(a, count, -1)[branch]
+
+    def normed(x, name):
+        return layer_norm(x, {"scale": part(p[f"norm_{name}"]["scale"])})
+
+    def kernel(name):
+        return part(p[name]["conv"]["kernel"])
+
+    total = part(p["c"]) + normed(up(top, kernel("A"), h.shape[1:3], stride), "A")
+    total = total + normed(conv(h, kernel("B")), "B")
+    return total + normed(conv(past[0], kernel("P")), "P") if past else total
 
 
 def numpy_g1(p, top, h, past):
@@ -101,7 +109,8 @@ def numpy_conv_g1(p, top, h, past, stride):
 
 def numpy_conv_g2(p, top, h, past, stride):
     mu_1, mu_2, s = (
-        f(normed_sum(p[f"sum_{k}"], top, h, past, stride), p[f"w_{k}"]["w"]) for k in "12s"
+        f(normed_sum(p["sums"], top, h, past, stride, i, 3), p[f"w_{k}"]["w"])
+        for i, k in enumerate("12s")
     )
     return s * mu_1 + (1 - s) * mu_2
 

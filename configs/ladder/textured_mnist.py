@@ -1,0 +1,96 @@
+"""RTagger on textured MNIST: table 9 at full size, K = 3 groups, 3 iterations (appendix D.3).
+
+python launch/train.py --config=configs/ladder/textured_mnist.py --manual_dir=M --workdir=W
+
+Argument: `tagger`, `unsupervised` (no class cost), `labels1000` (semi-supervised) or `all_cnn_c`,
+the convolutional baseline. For an accelerator; not run here.
+"""
+
+from rlvm.jobs.config import prediction
+
+TABLE_9 = (
+    # encoder   stride channels filter  decoder   filter
+    ("ConvLSTM", 2, 96, (8, 8), "ConvG1", (8, 8)),
+    ("Conv", 1, 96, (5, 5), "ConvG1", (5, 5)),
+    ("Conv", 1, 96, (5, 5), "ConvG1", (5, 5)),
+    ("ConvLSTM", 2, 192, (4, 4), "ConvG1", (4, 4)),
+    ("Conv", 1, 192, (5, 5), "ConvG1", (5, 5)),
+    ("Conv", 1, 192, (5, 5), "ConvG1", (5, 5)),
+    ("ConvLSTM", 2, 192, (4, 4), "ConvG1", (4, 4)),
+    ("Conv", 1, 192, (5, 5), "ConvG1", (5, 5)),
+    ("Conv", 1, 192, (5, 5), "ConvG1", (5, 5)),
+    ("ConvLSTM", 2, 11, (4, 4), "ConvG1", (4, 4)),
+    ("AvgPool", None, None, (6, 6), "Unpool", None),
+    ("SoftMax", None, 11, None, "G1", None),
+)
+
+ALL_CNN_C = (
+    # encoder stride channels filter
+    ("Conv", 1, 96, (3, 3)),
+    ("Conv", 1, 96, (3, 3)),
+    ("Conv", 2, 96, (3, 3)),
+    ("Conv", 1, 192, (3, 3)),
+    ("Conv", 1, 192, (3, 3)),
+    ("Conv", 2, 192, (3, 3)),
+    ("Conv", 1, 192, (3, 3)),
+    ("Conv", 1, 192, (1, 1)),
+    ("Conv", 1, 10, (1, 1)),
+    ("AvgPool", None, None, (21, 21)),
+    ("SoftMax", None, None, None),
+)
+CONV_NET = {
+    "model.name": "ladder",
+    "model.layers": ALL_CNN_C,
+    "model.num_iterations": 1,
+    "objective.task": "classification",
+}
+ROWS = {  # argument: dotted fields
+    "tagger": {},
+    "unsupervised": {"objective.class_weight": 0.0, "objective.selects": "nll"},
+    "labels1000": {"data.name": "textured_mnist/labels1000"},
+    "all_cnn_c": CONV_NET,
+}
+
+
+def get_config(argument: str = "tagger"):
+    if argument not in ROWS:
+        raise ValueError(f"No network '{argument}'. Networks: {', '.join(ROWS)}.")
+    config = prediction("denoising", selects="class_error")
+    config.data.name = "textured_mnist"
+    config.model.name = "tagger"
+    config.model.layers = TABLE_9
+    config.model.frame_shape = (84, 84, 1)
+    config.model.num_groups = 3
+    config.model.num_iterations = 3
+    config.model.norm = "batch"
+    config.model.noise = 0.2
+    config.model.data_mean = 0.5
+    if argument == "all_cnn_c":  # a ladder of one iteration without a decoder
+        config.model.observation = "gaussian"
+        config.model.decoder_to_encoder = False
+        config.model.diagonal = False
+        config.model.recurrent_decoder = False
+    config.objective.class_weight = 1.0
+    config.objective.prediction_weight = 0.001
+    config.objective.noise = 0.2
+    config.optimizer.name = "adam"
+    config.optimizer.learning_rate = 4e-4
+    config.optimizer.schedule = "constant"
+    config.train.num_steps = 160_000
+    config.train.batch_size = 16
+    config.train.eval_every = 4_000
+    config.train.log_every = 200
+    config.train.checkpoint_every = 4_000
+    config.update_from_flattened_dict(ROWS[argument])
+    return config
+
+
+def tiny():
+    config = get_config()
+    config.model.layers = (
+        ("ConvLSTM", 4, 3, (4, 4), "ConvG1", (4, 4)),
+        ("Conv", 3, 4, (3, 3), "ConvG1", (3, 3)),
+        ("AvgPool", None, None, (7, 7), "Unpool", None),
+        ("SoftMax", None, 11, None, "G1", None),
+    )
+    return config
