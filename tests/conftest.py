@@ -8,3 +8,8 @@ if FLAG not in os.environ.get("XLA_FLAGS", ""):
 # With fewer threads than devices the all-reduce of fake devices can wait for itself.
 os.environ.setdefault("NPROC", "16")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+
+def pytest_addoption(parser):
+    """`--regenerate-golden` writes the numbers of tests/golden/ anew."""
+    parser.addoption("--regenerate-golden", action="store_true", default=False)

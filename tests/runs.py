@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 import numpy as np
+import small_config as small
 import synthetic
 
 from rlvm.data.pipeline import training_source
@@ -15,21 +16,9 @@ from rlvm.training.step import make_step
 
 
 def small_config(**overrides: Any):
-    """A DARN of a few hundred parameters; overrides are dotted keys."""
-    config = configs.load("darn/connect4")
-    values = {
-        "data.name": "arrays",
-        "model.stochastic_units": (3,),
-        "model.deterministic_units": (5,),
-        "train.num_steps": 12,
-        "train.batch_size": 8,
-        "train.eval_every": 4,
-        "train.log_every": 2,
-        "train.checkpoint_every": 4,
-        "train.steps_per_dispatch": 3,
-        **overrides,
-    }
-    for key, value in values.items():
+    """The config of the tests; overrides are dotted keys."""
+    config = small.get_config().lock()
+    for key, value in overrides.items():
         configs.set_field(config, key, value)
     return config
 
@@ -62,7 +51,7 @@ def start(config, data=None, mode="jit", devices=None, step_wrapper=lambda step:
     """A run of `config` in `mode`, before its first step."""
     config = config.copy_and_resolve_references()
     config.parallel = mode
-    data = data or synthetic.dataset(config, 3 * config.train.batch_size)
+    data = data or synthetic.dataset(config, 3 * config.train.batch_size, narrow=True)
     experiment = experiments.build(config, experiments.example_batch(data))
     step = make_step(
         experiment.objective,

@@ -20,3 +20,7 @@ def get_config(argument: str = ""):
 
 def tiny():
     return get_config()
+
+
+def tiny():
+    return get_config()

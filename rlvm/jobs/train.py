@@ -1,5 +1,6 @@
 """Train a config into a workdir; rerunning resumes where the last good checkpoint left off."""
 
+import contextlib
 import dataclasses
 import logging
 import time
@@ -13,8 +14,9 @@ from tqdm import tqdm
 
 from rlvm.data import dataset
 from rlvm.data.pipeline import training_source
-from rlvm.jobs import cache, interrupt, workdir
+from rlvm.jobs import cache, interrupt, processes, workdir
 from rlvm.jobs import experiment as experiments
+from rlvm.jobs.fit import fit
 from rlvm.jobs.validate import Validator
 from rlvm.training import metrics, parallel
 from rlvm.training.checkpoint import Checkpoints
@@ -24,6 +26,9 @@ from rlvm.training.step import make_step
 LOG = logging.getLogger(__name__)
 
 COLLAPSED_NATS = 0.01
+REMEDY = (
+    "the last good checkpoint is kept. Lower optimizer.learning_rate or set optimizer.clip_norm."
+)
 
 
 @dataclasses.dataclass
@@ -51,17 +56,22 @@ def train(
     manual_dir: epath.PathLike | None = None,
 ) -> TrainState:
     """Train `config` on its data into the workdir; returns the last state."""
-    data = dataset.load(
-        config.data.name,
-        data_dir=data_dir or dataset.default_data_dir(),
-        manual_dir=manual_dir,
-        path=config.data.path,
-    )
+    with processes.first_alone("data"):
+        data = dataset.load(
+            config.data.name,
+            data_dir=data_dir or dataset.default_data_dir(),
+            manual_dir=manual_dir,
+            path=config.data.path,
+            allow_missing=config.data.get("allow_missing", False),
+        )
+    config = fit(config, data)
     cache.enable()
-    with workdir.lock(workdir_path):
-        path = workdir.open_run(workdir_path, config)
-        example = experiments.example_batch(data)
-        workdir.write_data(path, data, example)
+    with workdir.lock(workdir_path) if processes.is_first() else contextlib.nullcontext():
+        path, example = epath.Path(workdir_path), experiments.example_batch(data)
+        with processes.first_alone("workdir"):
+            if processes.is_first():
+                workdir.open_run(path, config)
+                workdir.write_data(path, data, example)
         experiment = experiments.build(config, example)
         run, state = set_up(experiment, data, path)
         try:
@@ -91,7 +101,7 @@ def set_up(experiment: experiments.Experiment, data: dataset.Dataset, path: epat
     else:
         state, name = checkpoints.restore("latest", experiment.abstract_state(), mode.replicated)
         LOG.info("Resuming %s from checkpoint %s.", path, name)
-    log = metrics.Log(path, int(state.step))
+    log = metrics.Log(path, int(state.step), processes.is_first())
     validator = Validator(experiment, data)
     run = Run(config, mode, source, validator, checkpoints, log, time.perf_counter() - log.seconds)
     return run, state
@@ -100,10 +110,11 @@ def set_up(experiment: experiments.Experiment, data: dataset.Dataset, path: epat
 def loop(run: Run, state: TrainState) -> TrainState:
     """Dispatch steps until the config's number, early stopping, or a request to leave."""
     train, step = run.config.train, int(state.step)
-    bar = tqdm(total=train.num_steps, initial=step, unit="step", disable=None, mininterval=0.5)
+    hidden = None if processes.is_first() else True  # None: hidden where there is no terminal
+    bar = tqdm(total=train.num_steps, initial=step, unit="step", disable=hidden, mininterval=0.5)
     state, window = run.parallel.place(state), Window()
     with interrupt.requested() as stop, bar:
-        while step < train.num_steps:
+        while step < train.num_steps and not stopped_early(run, state):
             count = next_event(step, train) - step
             state, totals = run.parallel(state, run.source.inputs(step, count), count)
             step += count
@@ -117,7 +128,7 @@ def loop(run: Run, state: TrainState) -> TrainState:
                 state = validate(run, state, step)
                 leave = leave or stopped_early(run, state)
             if leave or step % train.checkpoint_every == 0 or step == train.num_steps:
-                run.checkpoints.save(run.parallel.collect(state))
+                save(run, run.parallel.collect(state))
             if leave:
                 LOG.info("Left at step %d of %d, saved.", step, train.num_steps)
                 break
@@ -144,8 +155,7 @@ class Window:
         if first_bad:
             name = min(first_bad, key=lambda name: first_bad[name])
             raise FloatingPointError(
-                f"Metric '{name}' was not finite at step {first_bad[name]}; the last good "
-                "checkpoint is kept. Lower optimizer.learning_rate or set optimizer.clip_norm."
+                f"Metric '{name}' was not finite at step {first_bad[name]}; {REMEDY}"
             )
         self.count += count
         for name, value in totals["sums"].items():
@@ -178,18 +188,30 @@ def validate(run: Run, state: TrainState, step: int) -> TrainState:
     selects = run.validator.selects
     value = terms[selects]
     if not np.isfinite(value):
-        raise FloatingPointError(f"Metric 'valid/{selects}' was not finite at step {step}.")
+        raise FloatingPointError(f"Metric 'valid/{selects}' was not finite at step {step}; {REMEDY}")
     plain = after_validation(plain, jax.numpy.float32(value))
     if int(plain.best_step) == step:
-        run.checkpoints.save(plain, best=True)
+        save(run, plain, best=True)
     return run.parallel.place(plain)
+
+
+def save(run: Run, state: TrainState, best: bool = False) -> None:
+    """Save a plain state whose parameters are all finite."""
+    for path, leaf in jax.tree_util.tree_leaves_with_path(state.params):
+        if not np.isfinite(leaf).all():
+            name = jax.tree_util.keystr(path, simple=True, separator="/")
+            raise FloatingPointError(
+                f"Parameter '{name}' was not finite after step {int(state.step)}; {REMEDY}"
+            )
+    run.checkpoints.save(state, best)
 
 
 def stopped_early(run: Run, state: TrainState) -> bool:
     """Whether validation has not improved for the config's number of evaluations."""
     patience = run.config.train.early_stopping_evals
+    if not patience:
+        return False
     bad = int(run.parallel.collect(state.bad_evals))
-    if patience and bad >= patience:
+    if bad >= patience:
         LOG.info("No better validation value for %d evaluations: stopping early.", bad)
-        return True
-    return False
+    return bad >= patience

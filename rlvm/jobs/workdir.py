@@ -61,17 +61,28 @@ def open_run(workdir: epath.PathLike, config: ConfigDict) -> epath.Path:
     """Make the workdir or check that it holds the same experiment; writes config and versions."""
     path = epath.Path(workdir)
     path.mkdir(parents=True, exist_ok=True)
-    recorded = path / "config.json"
-    if recorded.exists():
+    if begun(path):
         changed = configs.differences(read_config(path), config)
         if changed:
             raise ValueError(
                 f"{workdir} holds another experiment; use a new --workdir. Differing: "
                 + "; ".join(changed)
             )
-    recorded.write_text(configs.to_json(config))
-    (path / "versions.json").write_text(json.dumps(versions(), indent=1))
+    write_whole(path / "config.json", configs.to_json(config))
+    write_whole(path / "versions.json", json.dumps(versions(), indent=1))
     return path
+
+
+def begun(workdir: epath.Path) -> bool:
+    """Whether a run got as far as its log: one that failed on its config has left nothing."""
+    return (workdir / "metrics.jsonl").exists()
+
+
+def write_whole(path: epath.Path, text: str) -> None:
+    """Write a file at once, so that a kill leaves the old one or the new one."""
+    partial = path.parent / f"{path.name}.partial"
+    partial.write_text(text)
+    partial.replace(path)
 
 
 def write_data(workdir: epath.Path, data: Dataset, example: Mapping[str, np.ndarray]) -> None:
@@ -84,13 +95,13 @@ def write_data(workdir: epath.Path, data: Dataset, example: Mapping[str, np.ndar
         "example": {k: [list(v.shape), str(v.dtype)] for k, v in example.items()},
     }
     path = workdir / "data.json"
-    if path.exists() and json.loads(path.read_text()) != record:
+    if begun(workdir) and json.loads(path.read_text()) != record:
         before = json.loads(path.read_text())["name"]
         raise ValueError(
             f"{workdir} was trained on {before}; {data.name} has other content. "
             "Use a new --workdir."
         )
-    path.write_text(json.dumps(record, indent=1))
+    write_whole(path, json.dumps(record, indent=1))
 
 
 def read_data(workdir: epath.PathLike) -> dict[str, Any]:

@@ -42,7 +42,7 @@ def create(variables: PyTree, optimizer: optax.GradientTransformation, ema: bool
         extra=extra,
         opt_state=optimizer.init(params),
         ema=jax.tree.map(jnp.copy, params) if ema else {},
-        best_value=jnp.full((), jnp.inf),
+        best_value=jnp.full((), jnp.inf, jnp.float32),  # a bare inf would be weakly typed
         best_step=jnp.zeros((), jnp.int32),
         bad_evals=jnp.zeros((), jnp.int32),
         rate_scale=jnp.ones(()),

@@ -1,0 +1,45 @@
+"""Configs: found, overridden, recorded and compared."""
+
+import pytest
+import runs
+
+from rlvm.jobs import config as configs
+
+
+def test_found_by_name_and_by_file():
+    path = configs.find("darn/fvsbn")
+    assert path.endswith("configs/darn/fvsbn.py")
+    assert configs.find(path) == configs.find("configs/darn/fvsbn.py") == path
+    assert configs.find("darn/uci:dna").endswith("configs/darn/uci.py:dna")
+
+
+def test_unknown_names_list_what_exists():
+    with pytest.raises(ValueError, match="No config 'darn/fvsb'. Configs: darn/arrays, .*darn/fvsbn"):
+        configs.find("darn/fvsb")
+
+
+def test_an_argument_reaches_get_config():
+    assert configs.load("darn/uci:dna").data.name == "uci_binary/dna"
+
+
+def test_configs_are_locked_and_typed():
+    config = configs.load("darn/fvsbn", **{"train.num_steps": 3})
+    assert config.train.num_steps == 3
+    with pytest.raises((AttributeError, KeyError), match="num_stepz"):
+        configs.set_field(config, "train.num_stepz", 3)
+    with pytest.raises(TypeError, match="num_steps"):
+        configs.set_field(config, "train.num_steps", "three")
+
+
+def test_json_round_trip_keeps_tuples_and_the_hash():
+    config = runs.small_config(**{"model.deterministic_units": (4, 5)})
+    again = configs.from_json(configs.to_json(config))
+    assert again.model.deterministic_units == (4, 5) and again.is_locked
+    assert configs.sha256(again) == configs.sha256(config)
+    assert configs.sha256(runs.small_config()) != configs.sha256(config)
+
+
+def test_differences_name_keys_and_ignore_step_counts():
+    old = runs.small_config()
+    new = runs.small_config(**{"seed": 2, "train.num_steps": 99, "train.log_every": 1})
+    assert configs.differences(old, new) == ["seed: 0 -> 2"]
