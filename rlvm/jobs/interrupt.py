@@ -1,6 +1,7 @@
 """Leaving a run cleanly on SIGTERM, Ctrl-C or a cluster's preemption notice."""
 
 import contextlib
+import itertools
 import signal
 from collections.abc import Callable, Iterator
 
@@ -13,10 +14,11 @@ def requested() -> Iterator[Callable[[int], bool]]:
     """Yields `stop(step)`: whether the run should save and leave after this step.
 
     In a run of several processes JAX's preemption sync point makes all of them leave at the same
-    step; there the runtime itself catches SIGTERM.
+    step; there the runtime itself catches SIGTERM. It wants to be asked by consecutive numbers.
     """
     if jax.process_count() > 1:
-        yield multihost_utils.reached_preemption_sync_point
+        calls = itertools.count()
+        yield lambda step: multihost_utils.reached_preemption_sync_point(next(calls))
         return
     seen: list[int] = []
     signals = (signal.SIGTERM, signal.SIGINT)

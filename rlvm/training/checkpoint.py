@@ -1,6 +1,7 @@
 """Checkpoints of a run: the newest N and the best, written by Orbax in the background."""
 
 import jax
+import numpy as np
 import orbax.checkpoint as ocp
 from etils import epath
 
@@ -17,8 +18,13 @@ class Checkpoints:
         self._best = _manager(root / "best", 1)
 
     def save(self, state: TrainState, best: bool = False) -> None:
-        """Save the plain (unreplicated) state under its step; `best` replaces the best one."""
+        """Save the plain (unreplicated) state under its step; `best` replaces the best one.
+
+        Of many processes each calls this with the whole state, and the first writes it.
+        """
         manager, step = (self._best if best else self._latest), int(state.step)
+        if jax.process_count() > 1:
+            state = jax.tree.map(np.asarray, state)
         if step not in manager.all_steps():
             manager.save(step, args=ocp.args.StandardSave(state))
 
@@ -66,7 +72,12 @@ class Checkpoints:
 
 
 def _manager(directory: epath.Path, keep: int) -> ocp.CheckpointManager:
+    barriers = ocp.options.MultiprocessingOptions(barrier_sync_key_prefix=directory.name)
     options = ocp.CheckpointManagerOptions(
-        max_to_keep=keep, create=True, enable_async_checkpointing=True, cleanup_tmp_directories=True
+        max_to_keep=keep,
+        create=True,
+        enable_async_checkpointing=True,
+        cleanup_tmp_directories=True,
+        multiprocessing_options=barriers,  # two managers may save the same step at once
     )
     return ocp.CheckpointManager(directory, options=options)

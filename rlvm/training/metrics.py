@@ -69,11 +69,13 @@ def bits_per_dim(nats: float, dims: int) -> float:
 
 
 class Log:
-    """`metrics.jsonl` and TensorBoard events of a workdir."""
+    """`metrics.jsonl` and TensorBoard events of a workdir; of many processes one `writes`."""
 
-    def __init__(self, workdir: epath.Path, step: int):
-        self._path = workdir / "metrics.jsonl"
+    def __init__(self, workdir: epath.Path, step: int, writes: bool = True):
+        self._path, self._writes = workdir / "metrics.jsonl", writes
         self._lines = [line for line in read(workdir) if line["step"] <= step]
+        if not writes:
+            return
         text = "".join(json.dumps(line) + "\n" for line in self._lines)
         self._path.write_text(text)
         from tensorboardX import SummaryWriter
@@ -87,6 +89,8 @@ class Log:
 
     def write(self, step: int, seconds: float, values: Mapping[str, float]) -> None:
         """Append one line and its scalars."""
+        if not self._writes:
+            return
         line = {"step": step, "seconds": round(seconds, 3), **values}
         self._lines.append(line)
         with self._path.open("a") as file:
@@ -96,7 +100,8 @@ class Log:
 
     def close(self) -> None:
         """Flush the events."""
-        self._writer.close()
+        if self._writes:
+            self._writer.close()
 
 
 def read(workdir: epath.PathLike) -> list[dict[str, Any]]:

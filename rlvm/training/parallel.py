@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from rlvm.training.state import TrainState
@@ -61,6 +62,11 @@ class Parallel:
 
     def __init__(self, mode: str, step: Step, source, seed: int, devices=None):
         axis_name(mode)
+        if jax.process_count() > 1 and mode != "sharded":
+            raise ValueError(
+                f"parallel={mode} is for one process; {jax.process_count()} are running. "
+                "Pass --config.parallel=sharded."
+            )
         self.mode, self.devices = mode, devices or jax.devices()
         self.batch_size = source.batch_size
         if mode != "jit" and self.batch_size % len(self.devices):
@@ -79,7 +85,7 @@ class Parallel:
                 run, AXIS, in_axes=(0, 0, None), donate_argnums=0, devices=self.devices
             )
         else:
-            self._run = jax.jit(run, donate_argnums=0)
+            self._run = jax.jit(run, donate_argnums=0, out_shardings=self.replicated)
 
     def _positions(self) -> Array:
         """Positions of the global batch for the device that asks."""
@@ -101,6 +107,8 @@ class Parallel:
 
     def place(self, tree: PyTree) -> PyTree:
         """Put a plain pytree where this mode's dispatch expects it: a copy on every device."""
+        if jax.process_count() > 1:
+            return jax.tree.map(self._share, tree)
         if self.mode != "pmap":
             return jax.device_put(tree, self.replicated)
         stacked = jax.tree.map(lambda leaf: jnp.stack([leaf] * len(self.devices)), tree)
@@ -108,18 +116,27 @@ class Parallel:
 
     def collect(self, tree: PyTree) -> PyTree:
         """The plain pytree again: one copy of what `place` spread."""
+        if jax.process_count() > 1:
+            return jax.tree.map(lambda leaf: leaf.addressable_data(0), tree)
         if self.mode != "pmap":
             return tree
         return jax.tree.map(lambda leaf: leaf.addressable_data(0)[0], tree)
 
+    def _share(self, leaf) -> Array:
+        """An array that every process holds, as one array over the devices of all of them."""
+        whole = np.asarray(leaf)
+        return jax.make_array_from_callback(
+            whole.shape, self.replicated, lambda index: whole[index]
+        )
+
     def __call__(self, state: TrainState, inputs: PyTree, count: int):
         """Run `count` steps; returns the state and the dispatch's totals."""
-        state, totals = self._run(state, self._inputs(inputs), jnp.asarray(count, jnp.int32))
+        state, totals = self._run(state, self._inputs(inputs), np.int32(count))
         return state, jax.block_until_ready(self.collect(totals))
 
     def lower(self, state: TrainState, inputs: PyTree):
         """The lowered dispatch, for guards and cost estimates."""
-        return self._run.lower(state, self._inputs(inputs), jnp.asarray(1, jnp.int32))
+        return self._run.lower(state, self._inputs(inputs), np.int32(1))
 
     def _inputs(self, inputs: PyTree) -> PyTree:
         """Place the inputs; a source that hands out the same object again is placed once."""
