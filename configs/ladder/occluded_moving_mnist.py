@@ -52,8 +52,11 @@ TABLE_6 = (*TABLE_7[:-1], ("LSTM", None, 16, None), TABLE_7[-1])
 
 ROWS = {  # argument: dotted fields
     "ladder": {},
-    "temporal_baseline": {"model.layers": TABLE_6},
-    "hierarchical_rnn": {"model.layers": tuple(row[:4] for row in TABLE_5)},
+    "temporal_baseline": {"model.layers": TABLE_6, "objective.task": "classification"},
+    "hierarchical_rnn": {
+        "model.layers": tuple(row[:4] for row in TABLE_5),
+        "objective.task": "classification",
+    },
     "no_prediction": {"objective.prediction_weight": 0.0},
     "no_feedback": {"model.decoder_to_encoder": False},
     "static": {

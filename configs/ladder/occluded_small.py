@@ -39,8 +39,11 @@ STATIC = (
 BASELINE = (*STATIC[:-1], ("LSTM", None, 16, None), STATIC[-1])
 ROWS = {  # argument: dotted fields
     "ladder": {},
-    "temporal_baseline": {"model.layers": BASELINE},
-    "hierarchical_rnn": {"model.layers": tuple(row[:4] for row in LADDER)},
+    "temporal_baseline": {"model.layers": BASELINE, "objective.task": "classification"},
+    "hierarchical_rnn": {
+        "model.layers": tuple(row[:4] for row in LADDER),
+        "objective.task": "classification",
+    },
     "no_prediction": {"objective.prediction_weight": 0.0},
     "no_feedback": {"model.decoder_to_encoder": False},
     "static": {

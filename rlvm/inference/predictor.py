@@ -1,9 +1,10 @@
 """Objectives of a `Predictor`: what comes next, what is clean, what class it is, a teacher's view.
 
-Terms, per example: `nll`, the nats of the frames after the first ('next_frame') or of the clean x
-in the last iteration ('denoising', where `nll_mean` is the mean over iterations); where the data
-has labels and the network a SoftMax, `class_cost` and `class_error` of the last frame or iteration;
-`consistency_cost` with a Mean Teacher. Labels below zero mean none.
+Terms, per example: `nll`, the nats of the frames after the first ('next_frame'), of the clean x in
+the last iteration ('denoising', where `nll_mean` is the mean over iterations) or of the label
+('classification'); where the data has labels and the network a SoftMax, `class_cost` and
+`class_error` of the last frame or iteration; `consistency_cost` with a Mean Teacher. Labels below
+zero mean none.
 """
 
 from collections.abc import Callable, Mapping
@@ -13,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from rlvm.inference import mean_teacher, prediction
+from rlvm.inference import ami, mean_teacher, prediction
 from rlvm.types import Array, Batch, Objective, Predictor, PyTree, Terms
 
 TASKS = ("next_frame", "denoising", "classification")
@@ -52,7 +53,10 @@ def evaluated(config: ConfigDict) -> Callable[[Predictor, Batch, Array], Terms]:
 
     def terms(model: Predictor, batch: Batch, keys: Array) -> Terms:
         _, outputs = model(model.initial_carry(keys, batch), batch)
-        return measured(outputs, batch, config)
+        found = measured(outputs, batch, config)
+        if "log_m" in outputs and "segments" in batch:
+            found |= segmentation(outputs["log_m"], batch["segments"])
+        return found
 
     return terms
 
@@ -102,7 +106,7 @@ def train_pass(model: nn.Module, variables: PyTree, batch: Batch, config: Config
 def measured(outputs: Mapping[str, PyTree], batch: Batch, config: ConfigDict) -> Terms:
     """The terms of one pass: [B] each."""
     terms = {}
-    if config.task == "next_frame" and "prediction" in outputs:
+    if config.task == "next_frame":
         frames = prediction.frame_mask(batch)
         costs = prediction.next_frame_cost(outputs["prediction"], batch["x"], frames)
         terms["nll"] = costs.sum(-1)
@@ -113,16 +117,36 @@ def measured(outputs: Mapping[str, PyTree], batch: Batch, config: ConfigDict) ->
         logits, labels = outputs["logits"][:, -1], batch["y"]
         terms["class_cost"] = prediction.classification_cost(logits, labels)
         terms["class_error"] = prediction.classification_error(logits, labels)
+        if config.task == "classification":
+            terms["nll"] = terms["class_cost"]
     return terms
+
+
+def segmentation(log_m: Array, segments: Array) -> Terms:
+    """AMI of the strongest group with digit-or-background, after each iteration: `ami_1` and on.
+
+    log_m [B, N, K, H, W, 1], segments [B, H, W].
+    """
+    num_groups = log_m.shape[2]
+    groups = jnp.argmax(log_m[..., 0], axis=2).reshape(*log_m.shape[:2], -1)  # [B, N, H W]
+    truth = segments.reshape(len(segments), -1)
+    counted = jnp.ones(truth.shape[1:])
+
+    def score(group: Array, segment: Array) -> Array:
+        return ami.adjusted_mutual_information(group, segment, counted, (num_groups, 2))
+
+    def one(group: Array) -> Array:
+        return jax.lax.map(lambda pair: score(*pair), (group, truth))
+
+    return {f"ami_{n + 1}": one(groups[:, n]) for n in range(groups.shape[1])}
 
 
 def total_cost(terms: Terms, batch: Batch, extra: PyTree, config: ConfigDict) -> Array:
     """The weighted sum of the costs, [B]; the consistency is ramped up."""
-    weights = {
-        "nll_mean" if config.task == "denoising" else "nll": config.prediction_weight,
-        "class_cost": config.class_weight,
-    }
-    weights = {name: weight for name, weight in weights.items() if weight and name in terms}
+    weights = {"class_cost": config.class_weight}
+    if config.task != "classification":
+        weights["nll_mean" if config.task == "denoising" else "nll"] = config.prediction_weight
+    weights = {name: weight for name, weight in weights.items() if weight}
     labels = batch.get("y", jnp.zeros(batch["mask"].shape, jnp.int32))
     cost = prediction.semi_supervised(terms, labels, batch["mask"], weights)
     if config.consistency_weight:

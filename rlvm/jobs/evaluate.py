@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from rlvm.data import dataset
 from rlvm.data.pipeline import Decoder, evaluation_batches, example_keys
-from rlvm.inference import likelihood
+from rlvm.inference import likelihood, predictor
 from rlvm.inference.activity import paired_covariance
 from rlvm.inference.contrastive_divergence import EnergyBased
 from rlvm.jobs import config as configs
@@ -23,7 +23,7 @@ from rlvm.jobs import load as loading
 from rlvm.jobs import workdir
 from rlvm.training import metrics
 from rlvm.training.state import parameter_count
-from rlvm.types import Array, Density, LatentVariable, Terms
+from rlvm.types import Array, Density, LatentVariable, Predictor, Terms
 
 LOG = logging.getLogger(__name__)
 
@@ -124,6 +124,8 @@ def choose(
             f"No estimator '{request.estimator}'. Estimators: {', '.join(ESTIMATORS)}."
         )
     module = model.experiment.model
+    if isinstance(module, Predictor):
+        return predictor.evaluated(model.experiment.config.objective), 1
     if not isinstance(module, LatentVariable):
         return density_terms, 1
     if request.estimator == "bound":
@@ -193,6 +195,7 @@ def report(
     estimator = request.estimator if latent else density_estimator(model)
     dims = data.splits[request.split]["x"].shape[-1]
     best = mean["nll"] if "nll" in mean else mean["description_length"]
+    steps = num_steps(model, data.splits[request.split], size)
     return {
         "schema": metrics.SCHEMA,
         "dataset": data.name,
@@ -207,7 +210,7 @@ def report(
         "params": parameter_count(model.state.params),
         "estimator": estimator,
         "num_examples": size,
-        "num_steps": None,
+        "num_steps": steps,
         "num_samples": request.num_samples if estimator == "importance" else None,
         "repeats": next(iter(terms.values())).shape[0],
         "nll_nats": mean.get("nll"),
@@ -216,9 +219,9 @@ def report(
         "bound_nats": mean.get("description_length"),
         "distortion_nats": mean.get("distortion"),
         "rate_nats": mean.get("rate"),
-        "bits_per_dim": metrics.bits_per_dim(best, dims),
-        "nll_nats_per_step": None,
-        "bound_nats_per_step": None,
+        "bits_per_dim": None if steps else metrics.bits_per_dim(best, dims),
+        "nll_nats_per_step": per_step(mean.get("nll"), size, steps),
+        "bound_nats_per_step": per_step(mean.get("description_length"), size, steps),
         "extra": extra(model, data, request, mean),
         "seconds": round(seconds, 2),
         "train_seconds": trained,
@@ -226,6 +229,24 @@ def report(
         "commit": workdir.commit(),
         "versions": workdir.versions(),
     }
+
+
+def num_steps(model: loading.Model, arrays: Mapping[str, np.ndarray], size: int) -> int | None:
+    """Frames scored in the first `size` sequences, None where examples are no sequences.
+
+    A Predictor is given the first frame of each, so that it does not count.
+    """
+    if isinstance(model.experiment.model, Predictor):
+        if model.experiment.config.objective.task != "next_frame":
+            return None
+        lengths = arrays.get("lengths", np.full(len(arrays["x"]), arrays["x"].shape[1]))
+        return int(np.sum(lengths[:size]) - size)
+    return int(np.sum(arrays["lengths"][:size])) if "lengths" in arrays else None
+
+
+def per_step(mean: float | None, size: int, steps: int | None) -> float | None:
+    """The split's total over its number of frames, from the mean over examples."""
+    return None if mean is None or not steps else mean * size / steps
 
 
 def density_estimator(model: loading.Model) -> str:
@@ -242,6 +263,9 @@ def standard_error(nll: np.ndarray) -> float:
 def extra(model: loading.Model, data: dataset.Dataset, request: Request, mean) -> dict[str, Any]:
     """What only some models have: active units, the NLL with a tenth of the samples."""
     found: dict[str, Any] = {}
+    if isinstance(model.experiment.model, Predictor):
+        found |= {name: value for name, value in mean.items() if name != "nll"}
+        found["first_frame_counts"] = False
     if "nll_tenth" in mean:
         found["nll_nats_tenth_of_samples"] = mean["nll_tenth"]
     if isinstance(model.experiment.model, LatentVariable):

@@ -1,0 +1,170 @@
+"""The objective of predictors on a network small enough to follow by hand."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import linen as nn
+
+from rlvm.inference import mean_teacher, predictor
+from rlvm.jobs import config as configs
+from rlvm.models.distributions import Independent, Normal
+from rlvm.nn.normalization import BatchNorm, update_statistics
+
+RNG = np.random.default_rng(0)
+B, T, D, CLASSES = 4, 5, 6, 3
+KEYS = jax.random.split(jax.random.key(1), B)
+
+
+class Toy(nn.Module):
+    """The next frame is a scaled BatchNorm of this one; logits are a linear map of it."""
+
+    @nn.compact
+    def __call__(self, carry, batch, train=False):
+        x = batch["x"]
+        weights = batch["mask"] if train else None
+        h = BatchNorm(name="BN")(x, weights)
+        outputs = {
+            "logits": nn.Dense(CLASSES, name="classes")(h),
+            "prediction": Independent(Normal(h, jnp.ones_like(h)), 1),
+        }
+        return carry, outputs
+
+    def initial_carry(self, rng, batch):
+        return jnp.zeros(())
+
+    def moved_statistics(self, batch_stats, moments, decay):
+        stacked = jax.tree.map(lambda a: a[None], moments)
+        return update_statistics(batch_stats, stacked, decay)
+
+
+def setting(task="next_frame", **fields):
+    config = configs.prediction(task, "nll").objective
+    config.update({"class_weight": 1.0, **fields})
+    batch = {
+        "x": jnp.asarray(RNG.normal(size=(B, T, D)), jnp.float32),
+        "mask": jnp.array([1.0, 1.0, 1.0, 0.0]),
+        "lengths": jnp.array([5, 3, 4, 5]),
+        "y": jnp.array([2, -1, 0, 1]),
+    }
+    model = Toy()
+    variables = predictor.with_teacher(dict(model.init(KEYS[0], None, batch)), config)
+    params = jax.tree.map(lambda a: a + 0.3, variables.pop("params"))
+    return model, config, params, variables, batch
+
+
+def by_hand(params, batch):
+    """(nll, class cost) of every example, in float64."""
+    x, w = np.asarray(batch["x"], float), np.asarray(batch["mask"])[:, None, None]
+    mean = (w * x).sum((0, 1)) / (w.sum() * x.shape[1])
+    var = (w * (x - mean) ** 2).sum((0, 1)) / (w.sum() * x.shape[1])
+    p = jax.tree.map(lambda a: np.asarray(a, float), params)
+    h = p["BN"]["scale"] * (x - mean) / np.sqrt(var + 1e-5) + p["BN"]["bias"]
+    logits = h @ p["classes"]["kernel"] + p["classes"]["bias"]
+    log_p = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+    nll, cost = np.zeros(B), np.zeros(B)
+    for b in range(B):
+        for t in range(1, int(batch["lengths"][b])):
+            error = x[b, t] - h[b, t - 1]
+            nll[b] += (0.5 * error**2 + 0.5 * np.log(2 * np.pi)).sum()
+        if batch["y"][b] >= 0:
+            cost[b] = -log_p[b, -1, batch["y"][b]]
+    return nll, cost
+
+
+def test_the_loss_is_the_weighted_sum_over_real_and_labelled_examples():
+    model, config, params, extra, batch = setting(prediction_weight=0.1)
+    loss, (_, terms) = predictor.predicted(model, config)(params, extra, batch, KEYS)
+    nll, cost = by_hand(params, batch)
+    np.testing.assert_allclose(terms["nll"], nll, rtol=1e-4)
+    np.testing.assert_allclose(terms["class_cost"], cost, rtol=1e-4, atol=1e-6)
+    want = 0.1 * nll[:3].mean() + (cost[0] + cost[2]) / 2  # two labels, three real examples
+    np.testing.assert_allclose(loss, want, rtol=1e-4)
+
+
+def test_classification_counts_its_cost_once():
+    model, config, params, extra, batch = setting("classification")
+    loss, (_, terms) = predictor.predicted(model, config)(params, extra, batch, KEYS)
+    _, cost = by_hand(params, batch)
+    np.testing.assert_allclose(terms["nll"], cost, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(loss, (cost[0] + cost[2]) / 2, rtol=1e-4)
+
+
+def test_statistics_move_and_evaluation_reads_them():
+    model, config, params, extra, batch = setting(batch_norm_decay=0.0)
+    objective = predictor.predicted(model, config)
+    _, (moved, terms) = objective(params, extra, batch, KEYS)
+    x = np.asarray(batch["x"][:3])
+    np.testing.assert_allclose(moved["batch_stats"]["BN"]["mean"], x.mean((0, 1)), atol=1e-5)
+    bound = model.bind({"params": params, **moved})
+    found = predictor.evaluated(config)(bound, batch, KEYS)
+    np.testing.assert_allclose(found["nll"][:3], terms["nll"][:3], rtol=1e-4)
+
+
+def test_the_teacher_follows_and_is_listened_to():
+    model, config, params, extra, batch = setting(
+        consistency_weight=2.0, ramp_up_steps=10, noise=0.5, prediction_weight=0.0
+    )
+    student = jax.tree.map(lambda a: a + 1.0, params)
+    loss, (moved, terms) = predictor.predicted(model, config)(student, extra, batch, KEYS)
+    ramp = float(mean_teacher.ramp_up(0, 10))
+    mean = (terms["class_cost"][0] + terms["class_cost"][2]) / 2
+    want = mean + 2.0 * ramp * terms["consistency_cost"][:3].mean()
+    np.testing.assert_allclose(loss, want, rtol=1e-5)
+    assert float(terms["consistency_cost"].max()) > 1e-4  # another view of another network
+    jax.tree.map(np.testing.assert_array_equal, moved["teacher"]["params"], student)  # step 0
+    assert float(moved["teacher"]["step"]) == 1.0
+
+
+def test_no_gradient_reaches_the_teacher():
+    model, config, params, extra, batch = setting(consistency_weight=1.0)
+
+    def loss(teacher):
+        held = {**extra, "teacher": {**extra["teacher"], "params": teacher}}
+        return predictor.predicted(model, config)(params, held, batch, KEYS)[0]
+
+    grads = jax.grad(loss)(extra["teacher"]["params"])
+    assert all(not jnp.any(g) for g in jax.tree.leaves(grads))
+
+
+def test_windows_are_runs_of_frames_within_the_sequence():
+    keys = jax.random.split(jax.random.key(0), 200)
+    x = jnp.tile(jnp.arange(9.0)[None, :, None], (200, 1, 1))
+    lengths = jnp.where(jnp.arange(200) % 2 == 0, 9, 3)
+    cut = predictor.cropped({"x": x, "lengths": lengths}, 4, keys)
+    starts = np.asarray(cut["x"][:, 0, 0])
+    np.testing.assert_array_equal(cut["x"][:, :, 0], starts[:, None] + np.arange(4))
+    assert set(starts[::2]) == set(range(6)) and set(starts[1::2]) == {0}
+    np.testing.assert_array_equal(cut["lengths"], np.where(np.arange(200) % 2 == 0, 4, 3))
+
+
+def test_transposition_moves_all_frames_of_a_piece_alike():
+    keys = jax.random.split(jax.random.key(0), 300)
+    x = jnp.zeros((300, 2, 9)).at[:, 0, 4].set(1.0).at[:, 1, 5].set(1.0)
+    moved = np.asarray(predictor.transposed(x, 2, keys))
+    first, second = moved[:, 0].argmax(-1), moved[:, 1].argmax(-1)
+    np.testing.assert_array_equal(second - first, 1)
+    assert set(first) == {2, 3, 4, 5, 6} and (moved.sum(-1) == 1).all()
+    edge = jnp.zeros((300, 1, 9)).at[:, :, 0].set(1.0)
+    assert np.asarray(predictor.transposed(edge, 2, keys)).sum((1, 2)).min() == 0  # moved out
+
+
+def test_noise_and_dropped_values_reach_the_input_alone():
+    model, config, params, extra, batch = setting(drop=1.0)
+    _, (moved, _) = predictor.predicted(model, config)(params, extra, batch, KEYS)
+    np.testing.assert_allclose(moved["batch_stats"]["BN"]["mean"], 0.0, atol=1e-6)
+
+
+def test_an_unknown_task_is_named():
+    model, config, *_ = setting("regression")
+    with pytest.raises(ValueError, match=r"No task .regression.\. Tasks: next_frame"):
+        predictor.predicted(model, config)
+
+
+def test_segmentation_scores_each_iteration():
+    segments = jnp.asarray(RNG.integers(0, 2, (3, 6, 6)))
+    guess = jnp.stack([jnp.zeros((3, 6, 6), int), segments * 2], 1)  # [B, N, H, W]
+    log_m = jnp.log(jax.nn.one_hot(guess, 3, axis=2) + 0.01)[..., None]
+    terms = predictor.segmentation(log_m, segments)
+    np.testing.assert_allclose(terms["ami_1"], 0.0, atol=1e-5)
+    np.testing.assert_allclose(terms["ami_2"], 1.0, atol=1e-5)
