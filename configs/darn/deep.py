@@ -1,0 +1,35 @@
+"""Deep DARN on binarised MNIST: 12 stochastic layers of 80 units, the last row of table 2.
+
+python launch/train.py --config=configs/darn/deep.py --workdir=runs/deep
+
+400 tanh units below each stochastic layer, all of them fed by every stochastic layer drawn before
+(skip connections). About seven times the arithmetic of the model with one layer of 500 units.
+"""
+
+from rlvm.jobs.config import base
+
+LAYERS = 12
+
+
+def get_config(argument: str = ""):
+    config = base()
+    config.data.name = "binarized_mnist"
+    config.model.name = "darn"
+    config.model.stochastic_units = (80,) * LAYERS
+    config.model.deterministic_units = (400,) * LAYERS
+    config.model.autoregressive_encoder = False
+    config.model.autoregressive_visibles = False
+    config.model.skip = True
+    config.optimizer.ema_decay = 0.9995
+    config.train.num_steps = 150_000
+    config.train.eval_every = 2_500
+    config.train.log_every = 500
+    config.train.checkpoint_every = 2_500
+    return config
+
+
+def tiny():
+    config = get_config()
+    config.model.stochastic_units = (3, 2, 2)
+    config.model.deterministic_units = (3, 3, 3)
+    return config
