@@ -11,7 +11,7 @@ from rlvm.jobs.train import train
 
 SIZES = {
     "nade": {"hidden_units": 3},
-    "eonade": {"hidden_units": 3, "orderings": 2},
+    "nade:arrays,eonade": {"hidden_units": 3, "orderings": 2},
     "mixture": {"components": 2},
     "rbm": {"hidden_units": 3, "num_chains": 10, "sample_steps": 5},
 }
@@ -27,7 +27,7 @@ def rows(size, seed):
 @pytest.mark.parametrize("model", SIZES)
 def test_baseline(model, tmp_path):
     np.savez(tmp_path / "x.npz", train=rows(64, 0), valid=rows(64, 1), test=rows(64, 2))
-    config = configs.load(f"darn/baselines:adult,{model}").unlock()
+    config = configs.load(f"darn/{model}").unlock()
     config.model.update(SIZES[model])
     config.data.update({"name": "arrays", "path": str(tmp_path / "x.npz")})
     config.train.update({"num_steps": 60, "batch_size": 64, "eval_every": 20})

@@ -1,0 +1,47 @@
+"""Mixture of Bernoullis by EM: the first baseline of tables 1 and 2.
+
+python launch/train.py --config=configs/darn/mixture.py:uci_binary/adult --manual_dir=M --workdir=W
+
+The argument names a data set of binary vectors. A step is one of EM on its batch, which is the
+whole training split (`train.batch_size`, here of those whose size is known).
+"""
+
+from rlvm.jobs.config import base
+
+NUM_TRAIN = {
+    "uci_binary/adult": 5000,
+    "uci_binary/dna": 1400,
+    "uci_binary/mushrooms": 2000,
+    "uci_binary/nips": 400,
+    "uci_binary/ocr_letters": 32152,
+    "uci_binary/rcv1": 40000,
+    "uci_binary/web": 14000,
+    "connect4": 16000,
+    "binarized_mnist": 50000,
+}
+
+
+def get_config(argument: str = "uci_binary/adult"):
+    config = base()
+    config.data.name = argument
+    config.model.name = "mixture"
+    config.model.components = 100
+    config.model.smoothing = 1e-4
+    config.objective.name = "expectation_maximization"
+    config.optimizer.name = "sgd"
+    config.optimizer.learning_rate = 1.0
+    config.optimizer.momentum = 0.0
+    config.optimizer.schedule = "constant"
+    config.train.batch_size = NUM_TRAIN.get(argument, 1000)
+    config.train.num_steps = 100
+    config.train.eval_every = 5
+    config.train.log_every = 5
+    config.train.checkpoint_every = 50
+    config.train.early_stopping_evals = 4
+    return config
+
+
+def tiny():
+    config = get_config()
+    config.model.components = 3
+    return config
