@@ -6,10 +6,12 @@ import runs
 from rlvm.jobs import config as configs
 
 
-def test_found_by_name_and_by_file():
+def test_found_by_name_and_by_file(monkeypatch):
+    monkeypatch.chdir(configs.config_root().parent)
     path = configs.find("darn/fvsbn")
     assert path.endswith("configs/darn/fvsbn.py")
-    assert configs.find(path) == configs.find("configs/darn/fvsbn.py") == path
+    assert configs.find(path) == path and configs.load(path).model.name == "fvsbn"
+    assert configs.find("configs/darn/fvsbn.py") == "configs/darn/fvsbn.py"  # as it was given
     assert configs.find("darn/uci:dna").endswith("configs/darn/uci.py:dna")
 
 

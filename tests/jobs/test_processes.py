@@ -1,0 +1,139 @@
+"""Many processes are one run: the same parameters, one record, checkpoints any number can read."""
+
+import collections
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import jax
+import numpy as np
+import pytest
+import runs
+
+from rlvm.jobs import config as configs
+from rlvm.jobs import experiment as experiments
+from rlvm.jobs import processes, workdir
+from rlvm.jobs.train import train
+from rlvm.training import metrics, parallel
+from rlvm.training.checkpoint import Checkpoints
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize(
+    ("environment", "told"),
+    [
+        ({}, False),
+        ({"JAX_COORDINATOR_ADDRESS": "host:1234"}, True),
+        ({"SLURM_STEP_NODELIST": "n[1-2]", "SLURM_NTASKS": "2"}, True),
+        ({"SLURM_STEP_NODELIST": "n1", "SLURM_NTASKS": "1"}, False),
+        ({"SLURM_JOB_ID": "7", "SLURM_NTASKS": "2"}, False),  # in the batch script, not in a step
+        ({"TPU_WORKER_HOSTNAMES": "t1v-0,t1v-1"}, True),
+        ({"TPU_WORKER_HOSTNAMES": "localhost"}, False),
+    ],
+)
+def test_the_environment_tells_of_others(environment, told, monkeypatch):
+    calls = []
+    monkeypatch.setattr(jax.distributed, "initialize", lambda **given: calls.append(given))
+    processes.join(None, environment)
+    assert len(calls) == told
+    processes.join(True, environment)
+    processes.join(False, environment)
+    assert len(calls) == told + 1
+
+
+def test_what_the_environment_says_outright_is_passed_on():
+    environment = {
+        "JAX_COORDINATOR_ADDRESS": "host:1234",
+        "JAX_NUM_PROCESSES": "4",
+        "JAX_PROCESS_ID": "3",
+        "HOME": "/root",
+    }
+    assert processes.arguments(environment) == {
+        "coordinator_address": "host:1234",
+        "num_processes": 4,
+        "process_id": 3,
+    }
+
+
+@pytest.mark.parametrize("mode", ["jit", "pmap"])
+def test_other_modes_are_for_one_process(mode, monkeypatch):
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    with pytest.raises(ValueError, match=f"parallel={mode} is for one process; 2 are running"):
+        parallel.Parallel(mode, None, None, 0)
+
+
+def pod(config, path, data_dir, **keywords):
+    """launch/local_pod.sh with two processes of two devices each, on `config`."""
+    base = configs.flat(configs.load("darn/connect4"))
+    changed = {k: v for k, v in configs.flat(config).items() if v != base[k]}
+    flags = [f"--config.{key}={value}" for key, value in changed.items()]
+    command = ["bash", str(ROOT / "launch/local_pod.sh"), "2", "--config=darn/connect4", *flags]
+    command += [f"--workdir={path}", f"--data_dir={data_dir}"]
+    environment = {**os.environ, "XLA_FLAGS": "", "PYTHON": sys.executable}
+    return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, **keywords)
+
+
+def finish(process, seconds=300):
+    _, errors = process.communicate(timeout=seconds)
+    assert process.returncode == 0, errors[-3000:]
+    return errors
+
+
+def restored(path, config, devices):
+    """The newest state of a workdir, on so many devices."""
+    example = workdir.read_data(path)["example"]
+    mode = parallel.Parallel("sharded", lambda *_: None, Batches(), 0, jax.devices()[:devices])
+    checkpoints = Checkpoints(path)
+    abstract = experiments.build(config, example).abstract_state()
+    state, name = checkpoints.restore("latest", abstract, mode.replicated)
+    checkpoints.close()
+    assert all(len(leaf.sharding.device_set) == devices for leaf in jax.tree.leaves(state))
+    return jax.tree.map(np.asarray, state), name
+
+
+class Batches:
+    batch_size = 8
+
+
+@pytest.mark.slow
+def test_two_processes_are_one_run(small, tmp_path, data_dir):
+    """Two processes to step 8, two more to step 12; one process for all twelve."""
+    config = small(parallel="sharded")
+    alone = jax.tree.map(np.asarray, train(config, tmp_path / "one", data_dir))
+    together = tmp_path / "two"
+    finish(pod(small(**{"parallel": "sharded", "train.num_steps": 8}), together, data_dir))
+    errors = finish(pod(config, together, data_dir))
+    assert errors.count("Resuming") == 2
+    for devices in (1, 4):
+        state, name = restored(together, config, devices)
+        assert name.endswith(":12")
+        runs.assert_close(state.params, alone.params, rtol=1e-5, atol=1e-5)
+    lines, expected = metrics.read(together), metrics.read(tmp_path / "one")
+    assert [line["step"] for line in lines] == [line["step"] for line in expected]
+    assert collections.Counter(map(str, lines)).most_common(1)[0][1] == 1
+    for line, other in zip(lines, expected, strict=True):
+        assert line.keys() == other.keys()
+        for key in line.keys() - {"seconds"}:
+            np.testing.assert_allclose(line[key], other[key], rtol=1e-4, atol=1e-5)
+    assert len(list((together / "tensorboard").iterdir())) == 2  # one for each start
+
+
+@pytest.mark.slow
+def test_a_notice_of_preemption_makes_all_leave_at_one_step(small, tmp_path, data_dir):
+    changes = {"train.num_steps": 10**6, "train.eval_every": 10**5, "train.checkpoint_every": 10**5}
+    process = pod(small(parallel="sharded", **changes), tmp_path / "W", data_dir)
+    deadline = time.monotonic() + 200
+    while len(metrics.read(tmp_path / "W")) < 3:
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.2)
+    process.send_signal(signal.SIGTERM)
+    errors = finish(process)
+    left = [line.split()[4] for line in errors.splitlines() if "Left at step" in line]
+    assert len(left) == 2 and len(set(left)) == 1
+    checkpoints = Checkpoints(tmp_path / "W")
+    assert str(checkpoints.latest_step()) == left[0]
+    checkpoints.close()
