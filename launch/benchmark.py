@@ -6,7 +6,6 @@ python launch/benchmark.py --suite=train      (needs the extra `benchmark`; use 
 import json
 
 from absl import flags
-
 from rlvm.launch.flags import run
 
 

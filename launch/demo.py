@@ -6,7 +6,6 @@ python launch/demo.py --output=demo
 import json
 
 from absl import flags
-
 from rlvm.launch.flags import run
 
 

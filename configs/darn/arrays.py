@@ -1,4 +1,4 @@
-"""DARN on your own binary vectors: any `.npz` with `train` [N, D], and `valid`, `test` if you have them.
+"""DARN on your own binary vectors: any `.npz` with `train` [N, D], and `valid`, `test` if any.
 
 python launch/train.py --config=configs/darn/arrays.py --config.data.path=my.npz --workdir=W
 

@@ -20,7 +20,3 @@ def get_config(argument: str = ""):
 
 def tiny():
     return get_config()
-
-
-def tiny():
-    return get_config()
