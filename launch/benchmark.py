@@ -6,6 +6,7 @@ python launch/benchmark.py --suite=train      (needs the extra `benchmark`; use 
 import json
 
 from absl import flags
+
 from rlvm.launch.flags import run
 
 

@@ -6,6 +6,7 @@ python launch/demo.py --output=demo
 import json
 
 from absl import flags
+
 from rlvm.launch.flags import run
 
 
