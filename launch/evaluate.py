@@ -7,6 +7,7 @@ import json
 import pathlib
 
 from absl import flags
+
 from rlvm.launch.flags import define_checkpoint, define_folders, define_workdir, run
 
 
@@ -40,8 +41,10 @@ if __name__ == "__main__":
     WORKDIR, CHECKPOINT = define_workdir(), define_checkpoint()
     DATA_DIR, MANUAL_DIR = define_folders()
     SPLIT = flags.DEFINE_string("split", "test", "train, valid or test.")
-    ESTIMATOR = flags.DEFINE_string("estimator", "bound", "bound, importance or exact.")
-    NUM_SAMPLES = flags.DEFINE_integer("num_samples", 1000, "Importance samples S.", 1)
+    ESTIMATOR = flags.DEFINE_string(
+        "estimator", "bound", "bound, importance, exact or particle_filter."
+    )
+    NUM_SAMPLES = flags.DEFINE_integer("num_samples", 1000, "Importance samples, or particles.", 1)
     REPEATS = flags.DEFINE_integer("repeats", 10, "Repeats, for the Monte Carlo interval.", 1)
     LIMIT = flags.DEFINE_integer("limit", None, "Only the first N examples.", 1)
     OUTPUT = flags.DEFINE_string("output", "", "Also write the JSON object here.")

@@ -5,6 +5,7 @@ python launch/export.py --workdir=W --function=sample|log_prob|encode|reconstruc
 """
 
 from absl import flags
+
 from rlvm.launch.flags import define_checkpoint, define_workdir, run
 
 

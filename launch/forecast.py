@@ -7,6 +7,7 @@ python launch/forecast.py --workdir=W --split=test --prefix=12 --num_samples=200
 import json
 
 from absl import flags
+
 from rlvm.launch.flags import define_checkpoint, define_folders, define_workdir, run
 
 

@@ -4,6 +4,7 @@ python launch/prepare_data.py --dataset=connect4 --data_dir=D [--manual_dir=M]
 """
 
 from absl import flags
+
 from rlvm.launch.flags import define_folders, run
 
 

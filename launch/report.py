@@ -7,6 +7,7 @@ python launch/report.py --sweep=W [--figure=F.png]      (the trials of a sweep, 
 import pathlib
 
 from absl import flags
+
 from rlvm.launch.flags import run
 
 

@@ -4,6 +4,7 @@ python launch/sample.py --workdir=W --num_samples=64 --output=S.npz [--figure=S.
 """
 
 from absl import flags
+
 from rlvm.launch.flags import define_checkpoint, define_folders, define_workdir, run
 
 

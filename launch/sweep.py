@@ -6,6 +6,7 @@ python launch/sweep.py --workdir=W --trial=3                                 (wh
 """
 
 from absl import flags
+
 from rlvm.launch.flags import define_config, define_folders, define_workdir, run
 
 

@@ -7,6 +7,7 @@ On many hosts run the same command on each; launch/tpu_pod.sh and launch/slurm.s
 """
 
 from absl import flags
+
 from rlvm.launch.flags import define_config, define_folders, define_workdir, run
 
 
