@@ -1,5 +1,7 @@
 """Checkpoints of a run: the newest N and the best, written by Orbax in the background."""
 
+import logging
+
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
@@ -7,6 +9,8 @@ from etils import epath
 
 from rlvm.training.state import TrainState
 from rlvm.types import PyTree
+
+LOG = logging.getLogger(__name__)
 
 
 class Checkpoints:
@@ -16,6 +20,7 @@ class Checkpoints:
         root = epath.Path(workdir).absolute() / "checkpoints"
         self._latest = _manager(root / "latest", keep)
         self._best = _manager(root / "best", 1)
+        self._unreadable = set[tuple[ocp.CheckpointManager, int]]()
 
     def save(self, state: TrainState, best: bool = False) -> None:
         """Save the plain (unreplicated) state under its step; `best` replaces the best one.
@@ -25,6 +30,9 @@ class Checkpoints:
         manager, step = (self._best if best else self._latest), int(state.step)
         if jax.process_count() > 1:
             state = jax.tree.map(np.asarray, state)
+        if (manager, step) in self._unreadable:
+            manager.delete(step)
+            self._unreadable.remove((manager, step))
         if step not in manager.all_steps():
             manager.save(step, args=ocp.args.StandardSave(state))
 
@@ -41,23 +49,37 @@ class Checkpoints:
         """The state of 'best', 'latest' or a step number; and which one it came from.
 
         'best' falls back to the newest where no best was kept; a best that is newer than the last
-        regular save is the newest.
+        regular save is the newest. One that cannot be read falls back to the one before.
         """
-        manager, step, source = self._find(which)
         target = jax.tree.map(
             lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), abstract
         )
-        return manager.restore(step, args=ocp.args.StandardRestore(target)), f"{source}:{step}"
+        failures = []
+        for manager, step, source in self._find(which):
+            name = f"{source}:{step}"
+            try:
+                return manager.restore(step, args=ocp.args.StandardRestore(target)), name
+            except Exception as error:  # whatever a broken file makes of its reader
+                failures.append(f"{name}: {error}")
+                self._unreadable.add((manager, step))
+                LOG.warning("Checkpoint %s cannot be read; trying the one before.", name)
+        raise ValueError(f"No checkpoint can be read. {failures[0]}")
 
-    def _find(self, which: str):
-        if which == "best" and self._best.latest_step() is not None:
-            return self._best, self._best.latest_step(), "best"
-        if which in ("best", "latest") and self.latest_step() is not None:
-            which = str(self.latest_step())
-        for name, manager in (("latest", self._latest), ("best", self._best)):
-            if which.isdigit() and int(which) in manager.all_steps():
-                return manager, int(which), name
-        raise ValueError(f"No checkpoint '{which}'. Checkpoints: {self.steps()}.")
+    def _find(self, which: str) -> list[tuple[ocp.CheckpointManager, int, str]]:
+        """The checkpoint asked for and those to fall back to, in the order to try them."""
+        found = [
+            (manager, step, source)
+            for source, manager in (("latest", self._latest), ("best", self._best))
+            for step in manager.all_steps()
+        ]
+        found.sort(key=lambda one: -one[1])
+        if which == "best":
+            found.sort(key=lambda one: one[2] != "best")
+        elif which != "latest":
+            found = [one for one in found if str(one[1]) == which]
+        if not found:
+            raise ValueError(f"No checkpoint '{which}'. Checkpoints: {self.steps()}.")
+        return found
 
     def wait(self) -> None:
         """Block until every save has been committed."""

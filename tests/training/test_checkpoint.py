@@ -9,6 +9,8 @@ import pytest
 from rlvm.training import state as states
 from rlvm.training.checkpoint import Checkpoints
 
+# A read that fails ends Orbax's event loop under reads that are still going on.
+reads_broken_files = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 SHARDING = jax.sharding.SingleDeviceSharding(jax.devices()[0])
 
 
@@ -113,3 +115,56 @@ def test_donated_buffers_do_not_reach_the_file(open_checkpoints, abstract):
     overwrite(state)
     checkpoints.wait()
     assert_is_step(checkpoints.restore("latest", abstract, SHARDING)[0], 3)
+
+
+def damage(folder, how):
+    """Cut every data file of a checkpoint short, or flip the bits in its middle."""
+    files = [path for path in folder.rglob("*") if path.is_file() and path.parent.name == "d"]
+    assert files
+    for path in files:
+        content = bytearray(path.read_bytes())
+        middle = len(content) // 2
+        content[middle : middle + 8] = bytes(255 - byte for byte in content[middle : middle + 8])
+        path.write_bytes(content[:middle] if how == "cut" else content)
+
+
+@reads_broken_files
+@pytest.mark.parametrize("how", ["cut", "flipped"])
+def test_a_damaged_newest_falls_back_and_is_replaced(
+    open_checkpoints, abstract, tmp_path, caplog, how
+):
+    checkpoints = open_checkpoints()
+    for step in (4, 8):
+        checkpoints.save(state_at(step))
+    checkpoints.close()
+    damage(tmp_path / "checkpoints/latest/8", how)
+    reopened = open_checkpoints()
+    state, name = reopened.restore("latest", abstract, SHARDING)
+    assert name == "latest:4" and "Checkpoint latest:8 cannot be read" in caplog.text
+    assert_is_step(state, 4)
+    reopened.save(state_at(8))
+    reopened.wait()
+    assert_is_step(open_checkpoints().restore("latest", abstract, SHARDING)[0], 8)
+
+
+@reads_broken_files
+def test_the_regular_save_stands_in_for_a_damaged_best(open_checkpoints, abstract, tmp_path):
+    checkpoints = open_checkpoints()
+    checkpoints.save(state_at(4))
+    checkpoints.save(state_at(4), best=True)
+    checkpoints.close()
+    damage(tmp_path / "checkpoints/best/4", "cut")
+    for which in ("best", "4"):
+        state, name = open_checkpoints().restore(which, abstract, SHARDING)
+        assert name == "latest:4"
+        assert_is_step(state, 4)
+
+
+@reads_broken_files
+def test_another_model_is_no_damage_to_fall_back_from(open_checkpoints):
+    checkpoints = open_checkpoints()
+    checkpoints.save(state_at(4))
+    checkpoints.wait()
+    other = state_at(4).replace(params={"w": jnp.ones((5, 5))})
+    with pytest.raises(ValueError, match="No checkpoint can be read"):
+        checkpoints.restore("latest", jax.eval_shape(lambda: other), SHARDING)
