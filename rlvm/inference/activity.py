@@ -15,7 +15,8 @@ def paired_covariance(posterior: Posterior, rng: Array, mask: Array) -> Array:
     x has none. A unit counts as active where this exceeds 0.01 (Burda et al. 2015).
     """
     z, _ = posterior.sample_with(detached, sample_keys(rng, 2))
-    leaves = [leaf.reshape(*leaf.shape[:2], -1) for leaf in jax.tree.leaves(z)]
+    inferred = getattr(z, "variables", z)  # a path of states: what they were made of
+    leaves = [leaf.reshape(*leaf.shape[:2], -1) for leaf in jax.tree.leaves(inferred)]
     first, second = jnp.concatenate(leaves, axis=-1)  # [B, units] each
     weights = (mask / jnp.sum(mask))[:, None]
     centred = [draw - jnp.sum(weights * draw, axis=0) for draw in (first, second)]

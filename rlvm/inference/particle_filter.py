@@ -4,12 +4,12 @@ A model says how particles start and move (`ParticleSteps`); bootstrap and guide
 only in the weights they return. All examples and particles advance together in one scan.
 """
 
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
 
-from rlvm.types import Array, Batch, PyTree
+from rlvm.types import Array, Batch, PyTree, Terms
 
 
 class ParticleSteps(Protocol):
@@ -26,6 +26,7 @@ class ParticleSteps(Protocol):
         ...
 
 
+@runtime_checkable
 class Filterable(Protocol):
     """A model that can be filtered."""
 
@@ -147,3 +148,11 @@ def step_keys(rng: Array, t: Array) -> tuple[Array, Array]:
 def with_first(first: Array, later: Array) -> Array:
     """Step 1 [B, ...] before steps 2..T [T-1, B, ...]: [B, T, ...]."""
     return jnp.moveaxis(jnp.concatenate([first[None], later], axis=0), 0, 1)
+
+
+def evidence(
+    model: Filterable, batch: Batch, rng: Array, num_samples: int, guided: bool = False
+) -> Terms:
+    """-log p^(x_1:T) [B] by a filter of `num_samples` particles: above -log p(x) on average."""
+    filtered = particle_filter(model.filter_steps(batch, guided), rng, num_samples)
+    return {"nll": -filtered.log_evidence}

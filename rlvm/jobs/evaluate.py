@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from rlvm.data import dataset
 from rlvm.data.pipeline import Decoder, evaluation_batches, example_keys
-from rlvm.inference import likelihood, predictor
+from rlvm.inference import likelihood, particle_filter, predictor
 from rlvm.inference.activity import paired_covariance
 from rlvm.inference.contrastive_divergence import EnergyBased
 from rlvm.jobs import config as configs
@@ -27,7 +27,8 @@ from rlvm.types import Array, Density, LatentVariable, Predictor, Terms
 
 LOG = logging.getLogger(__name__)
 
-ESTIMATORS = ("bound", "importance", "exact")
+SAMPLED = ("importance", "particle_filter")
+ESTIMATORS = ("bound", "exact", *SAMPLED)
 BATCH_SIZE = 500
 ACTIVE_VARIANCE = 0.01
 SOFTPLUS_PER_SECOND = 2e8
@@ -133,9 +134,21 @@ def choose(
     if request.estimator == "importance":
         importance = functools.partial(likelihood.importance, num_samples=request.num_samples)
         return importance, request.repeats
+    if request.estimator == "particle_filter":
+        require(module, "filter_steps", request.estimator, "a state-space model")
+        filtered = functools.partial(particle_filter.evidence, num_samples=request.num_samples)
+        return filtered, request.repeats
+    require(module, "stochastic_units", request.estimator, "a model of binary units")
     units = sum(module.stochastic_units)
     check_exact_cost(model, data, request, units)
     return functools.partial(exact_terms, units=units), 1
+
+
+def require(module, attribute: str, estimator: str, kind: str) -> None:
+    """Refuse an estimator that the model cannot take."""
+    if not hasattr(module, attribute):
+        name = type(module).__name__
+        raise ValueError(f"--estimator={estimator} needs {kind}; this workdir holds a {name}.")
 
 
 def density_terms(model: Density, batch, keys: Array) -> Terms:
@@ -211,7 +224,7 @@ def report(
         "estimator": estimator,
         "num_examples": size,
         "num_steps": steps,
-        "num_samples": request.num_samples if estimator == "importance" else None,
+        "num_samples": request.num_samples if estimator in SAMPLED else None,
         "repeats": next(iter(terms.values())).shape[0],
         "nll_nats": mean.get("nll"),
         "nll_nats_mc95": None if nll is None else interval(nll.mean(axis=1)),

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from rlvm.jobs import config as configs
+from rlvm.jobs import evaluate
 from rlvm.jobs import forecast as job
 from rlvm.jobs.train import train
 
@@ -76,3 +77,15 @@ def test_last_position_is_each_sequences_own():
     found = job.final_log_density(samples, truth, ~np.isnan(truth))
     np.testing.assert_allclose(found, -0.5 * np.log(2 * np.pi), atol=0.05)
     assert job.final_log_density(samples, truth[2:], ~np.isnan(truth[2:])) is None
+
+
+def test_evidence_by_particle_filter_is_above_the_bound(run):
+    request = evaluate.Request(estimator="particle_filter", num_samples=500, repeats=2)
+    filtered, nll = evaluate.evaluate(run / "work", request, data_dir=run / "data")
+    assert filtered["num_samples"] == 500
+    np.testing.assert_allclose(nll.mean(), filtered["nll_nats"], rtol=1e-6)
+    bound = evaluate.Request(estimator="bound", repeats=2)
+    result, _ = evaluate.evaluate(run / "work", bound, data_dir=run / "data")
+    assert filtered["nll_nats"] < result["bound_nats"]  # untrained: the bound is loose
+    with pytest.raises(ValueError, match="exact needs a model of binary units"):
+        evaluate.evaluate(run / "work", evaluate.Request(estimator="exact"), data_dir=run / "data")
