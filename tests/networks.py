@@ -21,7 +21,10 @@ SHAPES = {
         stochastic_units=(3,), widths=((3, 2),), autoregressive_encoder=True
     ),
     "skip": dict(
-        stochastic_units=(1, 1, 2), widths=((2,), (2,), (2,)), autoregressive_encoder=True, skip=True
+        stochastic_units=(1, 1, 2),
+        widths=((2,), (2,), (2,)),
+        autoregressive_encoder=True,
+        skip=True,
     ),
     "factorial_visibles": dict(
         stochastic_units=(4,), widths=((3,),), autoregressive_visibles=False
@@ -109,7 +112,9 @@ class Reference:
 
     def log_prior(self, h):
         layers = self.layers(h)
-        return sum(self.log_bernoulli(*self.prior(k, layers), layers[k]) for k in range(len(layers)))
+        return sum(
+            self.log_bernoulli(*self.prior(k, layers), layers[k]) for k in range(len(layers))
+        )
 
     def log_likelihood(self, x, h):
         return self.log_bernoulli("visibles", self._features(self.layers(h)), x)

@@ -22,7 +22,9 @@ MODULES = {
     for path in sorted((ROOT / folder).rglob("*.py"))
 }
 LIBRARY = {name: path for name, path in MODULES.items() if name.parts[0] == "rlvm"}
-ROOMS["jobs"] |= {name.stem for name in LIBRARY if len(name.parts) == 2}  # such as what an export is
+ROOMS["jobs"] |= {
+    name.stem for name in LIBRARY if len(name.parts) == 2
+}  # such as what an export is
 
 
 def imported(path: pathlib.Path) -> set[str]:

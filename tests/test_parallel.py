@@ -60,7 +60,9 @@ def test_splits_of_a_dispatch_are_bit_equal(stepped, mode):
     runs.assert_equal(whole.plain, parts.plain)
 
 
-@pytest.mark.parametrize(("saved", "restored", "devices"), [("pmap", "sharded", 4), ("jit", "pmap", 2)])
+@pytest.mark.parametrize(
+    ("saved", "restored", "devices"), [("pmap", "sharded", 4), ("jit", "pmap", 2)]
+)
 def test_checkpoints_move_between_modes_and_device_counts(tmp_path, saved, restored, devices):
     first = runs.start(SMALL, None, saved)
     first.steps(2)
@@ -82,7 +84,7 @@ def test_checkpoints_move_between_modes_and_device_counts(tmp_path, saved, resto
 
 
 def test_bad_modes_and_batch_sizes_are_refused():
-    with pytest.raises(ValueError, match="No parallel mode 'ddp'. Modes: jit, pmap, sharded"):
+    with pytest.raises(ValueError, match=r"No parallel mode 'ddp'. Modes: jit, pmap, sharded"):
         parallel.axis_name("ddp")
     with pytest.raises(ValueError, match="batch_size=12 does not divide over 8 devices"):
         runs.start(runs.small_config(**{"train.batch_size": 12}), None, "pmap")

@@ -188,7 +188,9 @@ def validate(run: Run, state: TrainState, step: int) -> TrainState:
     selects = run.validator.selects
     value = terms[selects]
     if not np.isfinite(value):
-        raise FloatingPointError(f"Metric 'valid/{selects}' was not finite at step {step}; {REMEDY}")
+        raise FloatingPointError(
+            f"Metric 'valid/{selects}' was not finite at step {step}; {REMEDY}"
+        )
     plain = after_validation(plain, jax.numpy.float32(value))
     if int(plain.best_step) == step:
         save(run, plain, best=True)

@@ -29,7 +29,7 @@ def sigmoid(a):
 
 
 def expected_gradient(surrogate, f, logit):
-    """E over the unit of the surrogate's gradient of f(h) in the logit, by feeding both outcomes."""
+    """E over the unit of the surrogate's gradient of f(h) in the logit: both outcomes are fed."""
 
     def gradient(noise):
         return jax.grad(lambda a: f(surrogate(a, jnp.float32(noise))))(jnp.float32(logit))

@@ -46,7 +46,9 @@ def compiled(network_name, **fields):
 
 def run(network_name, step=0, **fields):
     batch = {**batch_of(X), "step": jnp.int32(step)}
-    loss, (extra, terms) = compiled(network_name, **fields)(network(network_name)[1], {}, batch, keys())
+    loss, (extra, terms) = compiled(network_name, **fields)(
+        network(network_name)[1], {}, batch, keys()
+    )
     assert extra == {}
     return float(loss), {k: np.asarray(v) for k, v in terms.items()}
 
@@ -140,7 +142,10 @@ def test_negative_log_likelihood_of_a_density():
     [
         ({"name": "elbo"}, "No objective 'elbo'. Objectives: description_length, iwae, negative"),
         ({"estimator": "darm"}, "No estimator 'darm'. Estimators: darn, straight_through, "),
-        ({"estimator": "vimco"}, "'vimco' belongs to objective 'iwae', not to 'description_length'"),
+        (
+            {"estimator": "vimco"},
+            "'vimco' belongs to objective 'iwae', not to 'description_length'",
+        ),
         ({"name": "iwae", "estimator": "reinforce"}, "belongs to objective 'description_length'"),
         ({"estimator": "reinforce", "num_samples": 1}, "num_samples is 1, expected at least 2"),
         ({"num_samples": 0}, "num_samples is 0; expected at least 1"),

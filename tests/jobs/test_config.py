@@ -16,7 +16,9 @@ def test_found_by_name_and_by_file(monkeypatch):
 
 
 def test_unknown_names_list_what_exists():
-    with pytest.raises(ValueError, match="No config 'darn/fvsb'. Configs: darn/arrays, .*darn/fvsbn"):
+    with pytest.raises(
+        ValueError, match=r"No config 'darn/fvsb'. Configs: darn/arrays, .*darn/fvsbn"
+    ):
         configs.find("darn/fvsb")
 
 

@@ -80,7 +80,7 @@ def test_mistakes_are_one_clear_error(trained, data_dir, change, message):
 
 
 def test_a_folder_that_is_no_workdir(tmp_path):
-    with pytest.raises(ValueError, match="is no workdir: it has no config.json"):
+    with pytest.raises(ValueError, match=r"is no workdir: it has no config.json"):
         load(tmp_path)
 
 

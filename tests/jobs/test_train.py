@@ -197,7 +197,9 @@ def test_early_stopping_keeps_the_best_and_stays_stopped(small, tmp_path, data_d
     )
     state = train(config, tmp_path, data_dir)
     assert (int(state.step), int(state.best_step), float(state.best_value)) == (8, 4, 2.0)
-    assert load(tmp_path).checkpoint == "best:4" and load(tmp_path, "latest").checkpoint == "latest:8"
+    assert (
+        load(tmp_path).checkpoint == "best:4" and load(tmp_path, "latest").checkpoint == "latest:8"
+    )
     assert int(train(config, tmp_path, data_dir).step) == 8
 
 

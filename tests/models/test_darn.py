@@ -119,7 +119,9 @@ def test_blocked_sampler_equals_unit_by_unit(units):
     noise = draw.uniform(size=(200, 3, units)).astype(np.float32)
     ours = jax.jit(lambda u: distribution.sample_from(hard_threshold, u))(noise)
     logits, kernel = np.float64(distribution.logits), np.float64(distribution.kernel)
-    theirs, margin = draw_unit_by_unit(np.broadcast_to(logits, noise.shape), kernel, np.float64(noise))
+    theirs, margin = draw_unit_by_unit(
+        np.broadcast_to(logits, noise.shape), kernel, np.float64(noise)
+    )
     clear = margin > 1e-5
     assert clear.mean() > 0.99
     np.testing.assert_array_equal(np.asarray(ours)[clear], theirs[clear])
@@ -209,7 +211,10 @@ def test_fvsbn_is_a_density_that_sums_to_one_and_samples_itself():
     assert np.exp(log_p).sum() == pytest.approx(1, abs=1e-5)
     for x, value in zip(vectors, log_p, strict=True):
         logits = [params["bias"][j] + x[:j] @ params["kernel"]["kernel"][:j, j] for j in range(4)]
-        probability = [1 / (1 + np.exp(-a)) if v else 1 / (1 + np.exp(a)) for v, a in zip(x, logits)]
+        probability = [
+            1 / (1 + np.exp(-a)) if v else 1 / (1 + np.exp(a))
+            for v, a in zip(x, logits, strict=True)
+        ]
         assert value == pytest.approx(np.log(probability).sum(), abs=1e-5)
     draws = bound.sample(jax.random.split(jax.random.key(5), 20_000))
     assert chi_square_p(draws, np.exp(log_p) / np.exp(log_p).sum()) > 1e-3

@@ -71,7 +71,7 @@ def test_clipping_bounds_the_gradient():
 
 
 def test_unknown_names_say_what_exists():
-    with pytest.raises(ValueError, match="No optimizer 'adm'. Optimizers: adam, adamw, rmsprop"):
+    with pytest.raises(ValueError, match=r"No optimizer 'adm'. Optimizers: adam, adamw, rmsprop"):
         optimizer.build(config(name="adm"), 10)
-    with pytest.raises(ValueError, match="No schedule 'cosin'. Schedules: constant, cosine"):
+    with pytest.raises(ValueError, match=r"No schedule 'cosin'. Schedules: constant, cosine"):
         optimizer.build(config(schedule="cosin"), 10)

@@ -51,7 +51,10 @@ def test_the_average_follows_the_parameters_and_is_what_is_evaluated():
 
 
 def test_accumulate_sums_and_remembers_the_first_bad_step():
-    shapes = {"a": jax.ShapeDtypeStruct((), jnp.float32), "b": jax.ShapeDtypeStruct((), jnp.float32)}
+    shapes = {
+        "a": jax.ShapeDtypeStruct((), jnp.float32),
+        "b": jax.ShapeDtypeStruct((), jnp.float32),
+    }
     totals = zero_metrics(shapes)
     for step, (a, b) in enumerate([(1.0, 1.0), (2.0, np.inf), (3.0, np.nan), (4.0, 0.0)]):
         totals = accumulate(totals, {"a": jnp.float32(a), "b": jnp.float32(b)}, jnp.int32(step))
