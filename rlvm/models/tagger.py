@@ -120,7 +120,7 @@ class RTagger(nn.Module):
         )
         image = x.reshape(-1, *self.frame_shape)
         carry, outputs = scanned(carry, image, batch["mask"] if train else None)
-        outputs["prediction"] = mixture(outputs)
+        outputs["prediction"] = mixture(outputs, x.shape[1:])
         return carry, outputs
 
     def initial_carry(self, rng: Array, batch: Batch) -> PyTree:
@@ -144,13 +144,19 @@ class RTagger(nn.Module):
         }
 
 
-def mixture(outputs: PyTree) -> Distribution:
-    """p(x) = prod over pixels of sum_k m_k N(x; z_k, v), for every iteration: batch [B, N]."""
+def mixture(outputs: PyTree, event: Shape) -> Distribution:
+    """p(x) = prod over pixels of sum_k m_k N(x; z_k, v) in every iteration: batch shape [B, N].
+
+    `event` is the shape of x, [H, W, C] or, for one channel, [H, W].
+    """
     z = jnp.moveaxis(outputs["z"], 2, -2)  # [B, N, H, W, K, C]
     log_m = jnp.moveaxis(outputs["log_m"][..., 0], 2, -1)  # [B, N, H, W, K]
     scale = jnp.sqrt(outputs["variance"]).reshape(1, -1, 1, 1, 1, 1) * jnp.ones_like(z)
-    pixels = MixtureSameFamily(Categorical(log_m), Independent(Normal(z, scale), 1))
-    return Independent(pixels, 2)
+    if len(event) == 2:
+        groups = Normal(z[..., 0], scale[..., 0])
+    else:
+        groups = Independent(Normal(z, scale), 1)
+    return Independent(MixtureSameFamily(Categorical(log_m), groups), 2)
 
 
 def build(config: ConfigDict, batch: Batch) -> RTagger:

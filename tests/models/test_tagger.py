@@ -75,7 +75,7 @@ def test_permuting_the_groups_permutes_the_groups_alone(tagger):
         np.testing.assert_allclose(got[name], want[name][:, :, order], atol=1e-4)
     assert float(jnp.abs(want["log_m"][:, :, 0] - want["log_m"][:, :, 1]).max()) > 1e-3
     np.testing.assert_allclose(got["logits"], want["logits"], atol=1e-4)
-    x = batch["x"][:, None, ..., None]
+    x = batch["x"][:, None]
     np.testing.assert_allclose(
         got["prediction"].log_prob(x), want["prediction"].log_prob(x), rtol=1e-4
     )
@@ -99,15 +99,18 @@ def test_a_group_reads_its_image_error_mask_and_likelihood():
     np.testing.assert_allclose(got, want, rtol=2e-5, atol=1e-6)
 
 
-def test_the_mixture_is_over_groups_at_every_pixel():
-    z = RNG.normal(size=(B, 2, K, 4, 4, 2))
+@pytest.mark.parametrize("channels", [None, 1, 2])
+def test_the_mixture_is_over_groups_at_every_pixel(channels):
+    z = RNG.normal(size=(B, 2, K, 4, 4, channels or 1))
     m = RNG.dirichlet(np.ones(K), (B, 2, 4, 4)).transpose(0, 1, 4, 2, 3)
-    x, variance = RNG.normal(size=(B, 1, 4, 4, 2)), np.array([[0.3, 0.3]])
+    x, variance = RNG.normal(size=(B, 1, 4, 4, channels or 1)), np.array([[0.3, 0.3]])
     outputs = {"z": z, "log_m": np.log(m)[..., None], "variance": variance}
-    got = mixture(jax.tree.map(jnp.asarray, outputs)).log_prob(jnp.asarray(x))
-    error = (x[:, :, None] - z) ** 2
-    normal = np.exp(-0.5 * error / 0.3).prod(-1) / (2 * np.pi * 0.3)
-    np.testing.assert_allclose(got, np.log((m * normal).sum(2)).sum((-1, -2)), rtol=1e-5)
+    event = (4, 4, channels) if channels else (4, 4)
+    found = mixture(jax.tree.map(jnp.asarray, outputs), event)
+    got = found.log_prob(jnp.asarray(x.reshape(B, 1, *event)))
+    normal = np.exp(-0.5 * (x[:, :, None] - z) ** 2 / 0.3) / np.sqrt(2 * np.pi * 0.3)
+    want = np.log((m * normal.prod(-1)).sum(2)).sum((-1, -2))
+    np.testing.assert_allclose(got, want, rtol=1e-5)
 
 
 def test_classes_are_summed_over_groups_without_none():
