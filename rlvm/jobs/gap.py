@@ -1,0 +1,126 @@
+"""What a workdir's posterior leaves of log p(x), and what full conditioning would win back.
+
+Three numbers of the frozen model: its bound, its evidence by importance sampling and by a particle
+filter; log p - ELBO, the whole gap, takes the larger evidence. Then a posterior that sees all of
+x_1:T is fitted to the frozen model: the refit difference ELBO(full refit) - ELBO is
+gap + KL(q || w) - E KL(q_full || p), the conditioning gap itself only if both families are exact;
+it can lie on either side of it.
+"""
+
+import dataclasses
+import logging
+from typing import Any
+
+import jax
+import numpy as np
+import optax
+from etils import epath
+from ml_collections import ConfigDict
+
+from rlvm.data.dataset import Dataset
+from rlvm.data.pipeline import training_source
+from rlvm.jobs import evaluate
+from rlvm.jobs import experiment as experiments
+from rlvm.jobs import load as loading
+from rlvm.training import parallel
+from rlvm.training.state import TrainState, create
+from rlvm.training.step import make_step
+
+LOG = logging.getLogger(__name__)
+
+POSTERIOR = "inverse"  # the inference network's parameters; all others are the generative model's
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """What is asked of a gap."""
+
+    split: str = "test"
+    num_samples: int = 1000
+    num_particles: int = 1000
+    repeats: int = 3
+    num_steps: int = 5000
+    limit: int | None = None
+    checkpoint: str = "best"
+
+
+def gap(
+    path: epath.PathLike,
+    request: Request,
+    data_dir: epath.PathLike | None = None,
+    manual_dir: epath.PathLike | None = None,
+) -> dict[str, Any]:
+    """The gap's parts in nats per sequence, as a JSON object."""
+    model = loading.load(path, request.checkpoint)
+    if not hasattr(model.experiment.model, "conditioning"):
+        name = model.experiment.config.model.name
+        raise ValueError(f"A gap needs a state-space model; this workdir holds '{name}'.")
+    data = evaluate.open_data(model, data_dir, manual_dir)
+    found = {
+        "bound": -measured(model, data, request, "bound", 1),
+        "importance": -measured(model, data, request, "importance", request.num_samples),
+        "particle_filter": -measured(
+            model, data, request, "particle_filter", request.num_particles
+        ),
+    }
+    evidence = max(found["importance"], found["particle_filter"])  # both are biased downward
+    refitted = refit(model, data, request.num_steps)
+    full = -measured(refitted, data, request, "bound", 1)
+    return {
+        **dataclasses.asdict(request),
+        "conditioning": model.experiment.config.model.conditioning,
+        **{f"{name}_nats": value for name, value in found.items()},
+        "log_p_minus_elbo_nats": evidence - found["bound"],
+        "refit_bound_nats": full,
+        "refit_difference_nats": full - found["bound"],
+    }
+
+
+def measured(
+    model: loading.Model, data: Dataset, request: Request, estimator: str, num_samples: int
+) -> float:
+    """Mean description length or NLL of the split by one estimator."""
+    asked = evaluate.Request(
+        split=request.split,
+        estimator=estimator,
+        num_samples=num_samples,
+        repeats=request.repeats,
+        limit=request.limit,
+    )
+    terms = evaluate.measure(model, data, asked)
+    return float(np.mean(terms["description_length" if estimator == "bound" else "nll"]))
+
+
+def refit(model: loading.Model, data: Dataset, num_steps: int) -> loading.Model:
+    """The same generative model with a fully conditioned posterior fitted to the train split."""
+    before = model.experiment
+    config = ConfigDict(before.config.to_dict())
+    config.model.conditioning = "full"
+    config.objective.kl_warmup_steps = 0  # the model already uses its states
+    config.train.num_steps = num_steps
+    experiment = experiments.build(config.lock(), before.example)
+    optimizer = optax.multi_transform(
+        {"fit": experiment.optimizer, "keep": optax.set_to_zero()},
+        lambda params: {name: "fit" if name == POSTERIOR else "keep" for name in params},
+    )
+    fresh = experiment.initial_state().params
+    params = {**model.state.eval_params, POSTERIOR: fresh[POSTERIOR]}
+    state = create({"params": params}, optimizer, ema=False)
+    step = make_step(experiment.objective, optimizer)
+    state = run(step, state, config, data)
+    experiment = dataclasses.replace(experiment, optimizer=optimizer)
+    return dataclasses.replace(model, experiment=experiment, state=state)
+
+
+def run(step, state: TrainState, config: ConfigDict, data: Dataset) -> TrainState:
+    """`num_steps` steps on the train split."""
+    train = config.train
+    source = training_source(data, train.batch_size, config.seed, train.steps_per_dispatch)
+    dispatch = parallel.Parallel("jit", step, source, config.seed)
+    state, done = dispatch.place(state), 0
+    while done < train.num_steps:
+        count = min(train.steps_per_dispatch, train.num_steps - done)
+        state, totals = dispatch(state, source.inputs(done, count), count)
+        done += count
+        LOG.info("Refit step %d: loss %.3f", done, float(totals["sums"]["loss"]) / count)
+    return jax.tree.map(jax.numpy.asarray, dispatch.collect(state))
