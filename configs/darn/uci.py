@@ -25,6 +25,7 @@ SIZES = {
 # share of tanh units dropped, share of earlier visibles hidden from the kernel
 DROPOUT = {"dna": (0.3, 0.5), "nips": (0.5, 0.7)}
 EMA = {"adult": 0.998, "ocr_letters": 0.999}
+WARMUP = {"ocr_letters": 500}
 FVSBN_RATE = {"adult": 1e-2, "ocr_letters": 5e-3}
 
 
@@ -35,6 +36,7 @@ def get_config(argument: str = "adult"):
     config.data.name = f"uci_binary/{name}"
     config.optimizer.learning_rate = rate
     config.optimizer.weight_decay = weight_decay
+    config.optimizer.warmup_steps = WARMUP.get(name, 0)
     config.optimizer.ema_decay = EMA.get(name, 0.99)
     config.train.num_steps = num_steps
     config.train.eval_every = eval_every
@@ -56,6 +58,7 @@ def fvsbn(config, rate):
     config.model.name = "fvsbn"
     config.objective.name = "negative_log_likelihood"
     config.optimizer.learning_rate = rate
+    config.optimizer.warmup_steps = 0
     config.optimizer.weight_decay = 0.01
     config.optimizer.ema_decay = 0.99
     config.train.num_steps = 8_000
