@@ -14,8 +14,8 @@ def update_teacher(teacher: PyTree, student: PyTree, step: Array, decay: float) 
 
     The decay of step s is min(decay, 1 - 1/(s + 1)): the first teacher is the first student.
     """
-    decay = jnp.minimum(decay, 1.0 - 1.0 / (jnp.asarray(step, jnp.float32) + 1.0))
-    return jax.tree.map(lambda old, new: decay * old + (1.0 - decay) * new, teacher, student)
+    keep = jnp.minimum(decay, 1.0 - 1.0 / (jnp.asarray(step, jnp.float32) + 1.0))
+    return jax.tree.map(lambda old, new: keep * old + (1.0 - keep) * new, teacher, student)
 
 
 def consistency_cost(student: Array, teacher: Array) -> Array:

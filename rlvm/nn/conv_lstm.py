@@ -31,7 +31,7 @@ class ConvLSTM(nn.Module):
     """
 
     features: int
-    filter_size: tuple[int, int]
+    filter_size: tuple[int, ...]
     stride: int = 1
     norm: str = "layer"
     axis_name: str | None = None

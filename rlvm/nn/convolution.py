@@ -21,9 +21,9 @@ class Convolution(nn.Module):
     """x [B, H, W, C] -> [B, H', W', F], padding SAME; `up` dilates x before it is filtered."""
 
     features: int
-    filter_size: tuple[int, int]
-    strides: tuple[int, int] = (1, 1)
-    up: tuple[int, int] = (1, 1)
+    filter_size: tuple[int, ...]
+    strides: tuple[int, ...] = (1, 1)
+    up: tuple[int, ...] = (1, 1)
     use_bias: bool = False
 
     @nn.compact
@@ -57,7 +57,7 @@ def convolve(x: Array, kernel: Array, strides: Sequence[int], up: Sequence[int])
     return lax.platform_dependent(x, kernel, cpu=matmul, default=convolution)
 
 
-def _padding(size: int, taps: int, stride: int, up: int) -> tuple[int, int]:
+def _padding(size: int, taps: int, stride: int, up: int) -> tuple[int, ...]:
     """Places added in front and behind, such that ceil(size / stride) or size * up come out."""
     if up > 1:
         total = taps + up - 2

@@ -50,10 +50,9 @@ class G1(nn.Module):
     ) -> Array:
         """top [B, ...], h [B, ...] -> [B, ...]."""
         flat = h.reshape(len(h), -1)
-        u = sum(
-            nn.Dense(flat.shape[-1], use_bias=False, name=name)(v.reshape(len(v), -1))
-            for name, v in zip(("A", "P"), (top, *past), strict=False)
-        )
+        u = jnp.zeros(())
+        for name, v in zip(("A", "P"), (top, *past), strict=False):
+            u += nn.Dense(flat.shape[-1], use_bias=False, name=name)(v.reshape(len(v), -1))
         u = BatchNorm(self.axis_name, name="BN")(u, examples)
         return _gated(u, flat).reshape(h.shape)
 
@@ -61,7 +60,7 @@ class G1(nn.Module):
 class ConvG1(nn.Module):
     """G1 with u = BN(A * v_top + b), `*` a convolution that brings v_top to the size of h (A.1)."""
 
-    filter_size: tuple[int, int]
+    filter_size: tuple[int, ...]
     stride: int = 1
     axis_name: str | None = None
 
@@ -70,10 +69,9 @@ class ConvG1(nn.Module):
         self, top: Array, h: Array, past: Sequence[Array] = (), examples: Array | None = None
     ) -> Array:
         """top [B, H', W', C'], h [B, H, W, C] -> [B, H, W, C]."""
-        u = sum(
-            Up(h.shape[-1], self.filter_size, h.shape[1:3], stride, name=name)(v)
-            for name, stride, v in zip(("A", "P"), (self.stride, 1), (top, *past), strict=False)
-        )
+        u = jnp.zeros(())
+        for name, stride, v in zip(("A", "P"), (self.stride, 1), (top, *past), strict=False):
+            u += Up(h.shape[-1], self.filter_size, h.shape[1:3], stride, name=name)(v)
         u = BatchNorm(self.axis_name, name="BN")(u, examples)
         return _gated(u, h)
 
@@ -92,7 +90,7 @@ class NormedSums(nn.Module):
 
     features: int
     count: int
-    filter_size: tuple[int, int]
+    filter_size: tuple[int, ...]
     stride: int
     norm: str
     axis_name: str | None
@@ -116,7 +114,7 @@ class NormedSums(nn.Module):
 class ConvG2(nn.Module):
     """Two candidates and a gate, y = s mu_1 + (1 - s) mu_2, each f of its own normed sum (A.2)."""
 
-    filter_size: tuple[int, int]
+    filter_size: tuple[int, ...]
     stride: int = 1
     norm: str = "layer"
     axis_name: str | None = None
@@ -141,7 +139,7 @@ class ConvG3(nn.Module):
     `hidden` is the number of channels of u, which the paper leaves open: the row's own number.
     """
 
-    filter_size: tuple[int, int]
+    filter_size: tuple[int, ...]
     hidden: int
     stride: int = 1
     norm: str = "layer"

@@ -59,7 +59,7 @@ class BatchNorm(nn.Module):
         else:
             count, mean, var = batch_moments(x, examples, self.axis_name)
             for name, value in (("count", count), ("mean", mean), ("var", var)):
-                self.variable("moments", name, lambda: None).value = value
+                self.put_variable("moments", name, value)
         return (x - mean) * (scale * jax.lax.rsqrt(var + self.epsilon)) + bias
 
 

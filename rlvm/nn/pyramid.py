@@ -27,7 +27,7 @@ class Down(nn.Module):
     """A convolution with stride, `SAME` padding and no bias: [B, H, W, C] -> [B, H', W', F]."""
 
     features: int
-    filter_size: tuple[int, int]
+    filter_size: tuple[int, ...]
     stride: int = 1
 
     @nn.compact
@@ -41,8 +41,8 @@ class Up(nn.Module):
     """The way down: a transposed convolution with stride, cropped to `size`."""
 
     features: int
-    filter_size: tuple[int, int]
-    size: tuple[int, int]
+    filter_size: tuple[int, ...]
+    size: tuple[int, ...]
     stride: int = 1
 
     @nn.compact
@@ -52,22 +52,22 @@ class Up(nn.Module):
         return crop(Convolution(self.features, self.filter_size, up=up, name="conv")(x), self.size)
 
 
-def unpool(x: Array, size: tuple[int, int], window: tuple[int, int]) -> Array:
+def unpool(x: Array, size: tuple[int, ...], window: tuple[int, ...]) -> Array:
     """Repeat every place of x [B, H, W, C] over the window it was pooled from, then crop."""
     for axis, n in zip((1, 2), window, strict=True):
         x = jnp.repeat(x, n, axis)
     return crop(x, size)
 
 
-def crop(x: Array, size: tuple[int, int]) -> Array:
+def crop(x: Array, size: tuple[int, ...]) -> Array:
     """The first `size` places of x [B, H, W, C]."""
     return x[:, : size[0], : size[1]]
 
 
-def pool(x: Array, kind: str, window: tuple[int, int], stride: int | None) -> Array:
-    """Max or average pooling, padded where strided; stride None tiles the map without padding."""
+def pool(x: Array, kind: str, window: tuple[int, ...], stride: int) -> Array:
+    """Max or average pooling, padded where strided; stride 0 tiles the map without padding."""
     reduce = nn.max_pool if kind == "MaxPool" else nn.avg_pool
     extra = {} if kind == "MaxPool" else {"count_include_pad": False}
-    if stride is None:
+    if not stride:
         return reduce(x, window, window, "VALID", **extra)
     return reduce(x, window, axis_strides(x.shape[1:3], stride), "SAME", **extra)

@@ -95,6 +95,7 @@ class Iteration(nn.Module):
         decoded, name = carry["decoded"], f"encoder_{level}"
         inputs = [below, *_present(decoded, level - 1, self.diagonal)]
         lateral = _present(decoded, level, self.decoder_to_encoder)
+        cell: nn.Module
         if layer.encoder == "LSTM":
             cell = LSTM(layer.channels, self.norm, self.axis_name, name=name)
         else:
@@ -114,7 +115,7 @@ class Iteration(nn.Module):
 
     def _dense(self, level: int, layer: Layer, below: Array) -> Array:
         flat = below.reshape(len(below), -1)
-        if layer.channels is None:
+        if not layer.channels:
             return flat
         return nn.Dense(layer.channels, name=f"encoder_{level}")(flat)
 

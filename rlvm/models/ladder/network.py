@@ -60,8 +60,8 @@ class RLadder(nn.Module):
 
     def _options(self) -> dict[str, PyTree]:
         """What an iteration is made of."""
-        names = ("layers", "frame_shape", "norm", "decoder_to_encoder", "diagonal")
-        names += ("recurrent_decoder", "axis_name")
+        connections = ("decoder_to_encoder", "diagonal", "recurrent_decoder")
+        names = ("layers", "frame_shape", "norm", *connections, "axis_name")
         return {name: getattr(self, name) for name in names}
 
     def _lead(self, x: Array) -> tuple[int, ...]:

@@ -28,17 +28,17 @@ Shape = tuple[int, ...]
 
 
 class Layer(NamedTuple):
-    """One row of a table."""
+    """One row of a table; what a row leaves out as None is 0, () or "" here."""
 
     encoder: str
-    stride: int | None
-    channels: int | None
-    filter: tuple[int, int] | None
-    decoder: str | None = None
-    decoder_filter: tuple[int, int] | None = None
+    stride: int
+    channels: int
+    filter: Shape
+    decoder: str
+    decoder_filter: Shape
 
     @property
-    def window(self) -> tuple[int, int]:
+    def window(self) -> Shape:
         """Height and width of the places below that one place above stands for."""
         return (self.stride, self.stride) if self.stride else self.filter or (1, 1)
 
@@ -50,7 +50,7 @@ def parse(rows: Sequence[Sequence]) -> tuple[Layer, ...]:
         raise ValueError("The layer table is empty; expected one row a layer.")
     top = decoder_top(layers)
     for number, layer in enumerate(layers[:top], 1):
-        if layer.decoder is None:
+        if not layer.decoder:
             raise ValueError(
                 f"Row {number} ({layer.encoder}) has no decoder cell, but row {top} above it has: "
                 "the signal cannot pass. Use 'Unpool' or 'Identity', or drop the cells above."
@@ -64,20 +64,29 @@ def _row(number: int, row: Sequence) -> Layer:
             f"Row {number} has {len(row)} entries: {tuple(row)}; expected encoder, stride, "
             "channels, filter and, where there is one, decoder cell and its filter."
         )
-    layer = Layer(*(tuple(entry) if isinstance(entry, list | tuple) else entry for entry in row))
-    for kind, known in ((layer.encoder, ENCODERS), (layer.decoder, (*DECODERS, None))):
+    entries = [*row, *[None] * (6 - len(row))]
+    encoder, stride, channels, size, decoder, decoder_size = entries
+    layer = Layer(
+        encoder,
+        stride or 0,
+        channels or 0,
+        tuple(size or ()),
+        decoder or "",
+        tuple(decoder_size or ()),
+    )
+    for kind, known in ((layer.encoder, ENCODERS), (layer.decoder, (*DECODERS, ""))):
         if kind not in known:
             names = ", ".join(name for name in known if name)
             raise ValueError(f"Row {number}: no layer or cell '{kind}'. There are: {names}.")
-    if layer.encoder in SPATIAL and layer.filter is None:
+    if layer.encoder in SPATIAL and not layer.filter:
         raise ValueError(f"Row {number} ({layer.encoder}) needs a filter size.")
-    if layer.encoder in ("Conv", "ConvLSTM") and layer.stride is None:
+    if layer.encoder in ("Conv", "ConvLSTM") and not layer.stride:
         raise ValueError(f"Row {number} ({layer.encoder}) needs a stride.")
-    if layer.encoder in ("Conv", "ConvLSTM", "LSTM", "FC") and layer.channels is None:
+    if layer.encoder in ("Conv", "ConvLSTM", "LSTM", "FC") and not layer.channels:
         raise ValueError(f"Row {number} ({layer.encoder}) needs a number of channels.")
-    if layer.decoder in CONVOLUTIONAL and layer.decoder_filter is None:
+    if layer.decoder in CONVOLUTIONAL and not layer.decoder_filter:
         raise ValueError(f"Row {number} ({layer.decoder}) needs a decoder filter size.")
-    if layer.decoder in CONVOLUTIONAL and (layer.encoder not in SPATIAL or layer.stride is None):
+    if layer.decoder in CONVOLUTIONAL and (layer.encoder not in SPATIAL or not layer.stride):
         raise ValueError(
             f"Row {number}: {layer.decoder} undoes a map's stride, and this {layer.encoder} has "
             "none. Use 'G1', or 'Unpool' under a pool."
@@ -109,7 +118,7 @@ def _shape_above(number: int, layer: Layer, below: Shape) -> Shape:
     if len(below) != 3:
         raise ValueError(f"Row {number} ({layer.encoder}) needs a map below, got shape {below}.")
     size, channels = below[:2], layer.channels or below[-1]
-    if layer.stride is not None:
+    if layer.stride:
         return (*strided(size, layer.stride), channels)
     if any(n % window for n, window in zip(size, layer.filter, strict=True)):
         raise ValueError(
