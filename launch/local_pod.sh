@@ -24,8 +24,12 @@ done
 python="${PYTHON:-python}"
 port="$("$python" -c 'import socket; s = socket.socket(); s.bind(("", 0)); print(s.getsockname()[1])')"
 
-# With fewer threads than devices the all-reduce of CPU devices can wait for itself: NPROC.
+# With fewer threads than devices the all-reduce of CPU devices can wait for itself: NPROC. On a busy
+# machine one process may compile minutes longer than another, which XLA takes for a hang: XLA_FLAGS.
+patience="--xla_cpu_collective_call_terminate_timeout_seconds=600"
+patience+=" --xla_cpu_collective_timeout_seconds=600"
 command=(env JAX_PLATFORMS=cpu "JAX_NUM_CPU_DEVICES=$devices" "NPROC=${NPROC:-16}"
+         "XLA_FLAGS=$patience ${XLA_FLAGS:-}"
          "JAX_COORDINATOR_ADDRESS=127.0.0.1:$port" "JAX_NUM_PROCESSES=$count")
 
 processes=()

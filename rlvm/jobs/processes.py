@@ -14,7 +14,7 @@ ANNOUNCED: dict[str, tuple[str, type]] = {
     "JAX_NUM_PROCESSES": ("num_processes", int),
     "JAX_PROCESS_ID": ("process_id", int),
 }
-SHUTDOWN_SECONDS = 30  # how long a process that ends waits for the others
+SHUTDOWN_SECONDS = 100  # how long a process that ends waits for the others
 
 
 def join(asked: bool | None = None, environment: Mapping[str, str] = os.environ) -> None:
