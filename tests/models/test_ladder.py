@@ -172,6 +172,7 @@ def test_frames_past_the_end_do_not_reach_the_statistics():
     assert jax.tree.map(jnp.shape, shared) == jax.tree.map(jnp.shape, variables["batch_stats"])
 
 
+@pytest.mark.slow
 def test_gradients_reach_every_parameter():
     model = RLadder(parse(SMALL), (1, 11, 1), observation="keys", recurrent_decoder=True)
     batch = rolls()
