@@ -60,7 +60,8 @@ class Checkpoints:
             try:
                 return manager.restore(step, args=ocp.args.StandardRestore(target)), name
             except Exception as error:  # whatever a broken file makes of its reader
-                failures.append(f"{name}: {error}")
+                reason = next(iter(str(error).splitlines()), "")
+                failures.append(f"{name}: {type(error).__name__}: {reason}")
                 self._unreadable.add((manager, step))
                 LOG.warning("Checkpoint %s cannot be read; trying the one before.", name)
         raise ValueError(f"No checkpoint can be read. {failures[0]}")
