@@ -4,6 +4,8 @@ Each pixel was drawn once, before all experiments, from a Bernoulli of its inten
 Gap", section 5.3): the images of `mnist/static`, seed and splits included.
 """
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from rlvm.data import mnist, source
@@ -16,7 +18,7 @@ def read(variant: str, files: source.Files) -> source.Splits:
     return {name: as_rows(arrays) for name, arrays in splits.items()}
 
 
-def as_rows(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def as_rows(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Images x [N, 784] as sequences [N, 28, 28]; labels stay."""
     x = arrays["x"].reshape(-1, mnist.SIDE, mnist.SIDE)
     lengths = np.full(len(x), mnist.SIDE, np.int32)

@@ -139,7 +139,7 @@ def particle_filter(
     return Filtered(jnp.sum(increments, axis=-1), increments, means, sizes, *carry)
 
 
-def step_keys(rng: Array, t: Array) -> tuple[Array, Array]:
+def step_keys(rng: Array, t: Array | int) -> tuple[Array, Array]:
     """Keys [B] of step t: one to move, one to resample."""
     keys = jax.vmap(lambda key: jax.random.split(jax.random.fold_in(key, t)))(rng)
     return keys[:, 0], keys[:, 1]

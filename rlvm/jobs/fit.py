@@ -11,7 +11,9 @@ from rlvm.data.dataset import Dataset
 def fit(config: ConfigDict, data: Dataset) -> ConfigDict:
     """`config` with what `fit` of its model's module decides from the training split, if any."""
     name = f"rlvm.models.{config.model.name}"
-    module = importlib.import_module(name) if importlib.util.find_spec(name) else None
+    if not importlib.util.find_spec(name):
+        return config  # build_model says which models there are
+    module = importlib.import_module(name)
     if not hasattr(module, "fit"):
         return config
     fitted = ConfigDict({**config.to_dict(), "model": {}})

@@ -103,7 +103,7 @@ def score(samples: np.ndarray, truth: np.ndarray, kind: str) -> dict[str, Any]:
 
 def final_log_density(samples: np.ndarray, truth: np.ndarray, seen: np.ndarray) -> float | None:
     """Mean log density of each sequence's last fully observed x under a KDE of its samples."""
-    whole = seen.all(axis=-1)  # [N, T]
+    whole = np.asarray(np.all(seen, axis=-1))  # [N, T]
     rows = np.flatnonzero(whole.any(axis=1))
     if not len(rows):
         return None

@@ -26,20 +26,20 @@ class Moves:
         self._model, self._guided = model, guided
         valid = valid_steps(batch)
         self._first = (batch["x"][:, 0], valid[:, 0])
-        features = model.project_features(batch) if guided else None
-        self._first_features = features.first if guided else None
+        features = model.project_features(batch)  # dead code to the compiler unless guided
+        self._first_features = features.first
         self.inputs = {
             "x": over_time(batch["x"][:, 1:]),
             "valid": valid[:, 1:].T,
             "controls": over_time(model.project_controls(batch)),
-            "features": over_time(features.rest) if guided else None,
+            "features": over_time(features.rest),
         }
 
     def first(self, rng: Array, num_particles: int) -> tuple[PyTree, Array]:
         """Particles of step 1 and their log weights [N, B]."""
         model, noise = self._model, self._noise(rng, num_particles)
         if not self._guided:
-            z, log_ratio = model.push_initial(noise), 0.0
+            z, log_ratio = model.push_initial(noise), jnp.zeros(noise.shape[:-1])
         else:
             mean, scale = model.infer_initial(self._first_features)
             variable = mean + scale * noise
@@ -63,7 +63,7 @@ class Moves:
             log_ratio = prior.log_prob(variable) - Normal(m, s).log_prob(variable)
             log_ratio = jnp.sum(log_ratio, axis=-1)
         else:
-            z, log_ratio = mean + gain * noise, 0.0
+            z, log_ratio = mean + gain * noise, jnp.zeros(noise.shape[:-1])
         return self._particles(z, memory), self._weigh(z, inputs["x"], inputs["valid"], log_ratio)
 
     def _noise(self, rng, num_particles):

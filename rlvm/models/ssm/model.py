@@ -19,6 +19,15 @@ from rlvm.models.ssm.transition import Transition, lagged
 from rlvm.nn.flows import FlowChain
 from rlvm.types import Array, Batch
 
+NETWORKS = (
+    "flow",
+    "transition",
+    "emission",
+    "features",
+    "prefix",
+    "inverse_initial",
+    "inverse_residual",
+)
 LAYERS = {"sizes": (64,), "activations": ("softsign",)}
 
 
@@ -238,8 +247,6 @@ class StateSpaceModel(nn.Module):
 
 def build(config: ConfigDict, batch: Batch) -> StateSpaceModel:
     """The state-space model that `config.model` describes for batches shaped like `batch`."""
-    networks = ("flow", "transition", "emission", "features", "prefix")
-    networks = (*networks, "inverse_initial", "inverse_residual")
     return StateSpaceModel(
         observation_dim=batch["x"].shape[-1],
         control_dim=batch["u"].shape[-1] if "u" in batch else 0,
@@ -250,5 +257,5 @@ def build(config: ConfigDict, batch: Batch) -> StateSpaceModel:
         initial_scale=config.initial_scale,
         observation_mean=config.get("observation_mean", (0.0,)),
         observation_scale=config.get("observation_scale", (1.0,)),
-        **{name: config[name].to_dict() for name in networks},
+        **{name: config[name].to_dict() for name in NETWORKS},
     )
