@@ -6,7 +6,7 @@ python launch/train.py --config=configs/ssm/arrays.py --config.data.path=my.npz 
 The emission is Bernoulli for binary x, else Gaussian with a learned scale (the log says which).
 --config.model.conditioning=partial|semi|full|STORN|VRNN|DKF|DKS|DVBF|PlaNet|SLAC chooses what the
 inference network sees; those without the last state (STORN, DKF) need
---config.model.inference=state. A few thousand short sequences take about 15 minutes on 2 cores.
+--config.model.inference=state.
 """
 
 from rlvm.jobs.config import base

@@ -3,8 +3,7 @@
 python launch/train.py --config=configs/ssm/uav.py:full --manual_dir=M --workdir=W
 
 `semi`, `full` and `partial` train on real quadrotor flights (`quadrotor_flights.npz` in M), a
-stand-in for Blackbird: one network, conditioning its only difference, early stopping. About 20
-minutes on 2 cores. `paper_semi` and `paper_full` are appendices C.2 and C.3 on Blackbird itself
+stand-in for Blackbird: one network, conditioning its only difference, early stopping. `paper_semi` and `paper_full` are appendices C.2 and C.3 on Blackbird itself
 (`BlackbirdDatasetData/` in M); the printed [0.15, 0.15, 0.075] are read as standard deviations.
 """
 
@@ -26,7 +25,7 @@ STAND_IN = {
         "scale": (1.0,),
     },
     "transition": {"kind": "residual", **layers((64, 64), "tanh", "softsign")},
-    "features": {"size": 64},
+    "features": {"size": 64, "num_layers": 1},
     "prefix": layers((64, 64), "softsign", "softsign"),
     "inverse_initial": layers((64, 64), "tanh", "softsign"),
     "inverse_residual": layers((64, 64), "tanh", "softsign"),
@@ -38,7 +37,7 @@ NETWORKS = {
         "flow": {"num_flows": 12, "sizes": (8, 8)},
         "emission": POSITION,
         "transition": {"kind": "residual", **layers((16, 32), "tanh", "softplus")},
-        "features": {"size": 128},
+        "features": {"size": 128, "num_layers": 1},
         "prefix": layers((32, 32), "softplus", "softsign"),
         "inverse_initial": layers((16, 16), "tanh", "softsign"),
         "inverse_residual": layers((64, 128), "tanh", "relu"),
@@ -48,7 +47,7 @@ NETWORKS = {
         "flow": {"num_flows": 12, "sizes": (16, 8)},
         "emission": POSITION,
         "transition": {"kind": "highway", **layers((64, 16), "softplus", "softplus")},
-        "features": {"size": 128},
+        "features": {"size": 128, "num_layers": 1},
         "prefix": layers((128, 32), "softsign", "softplus"),
         "inverse_initial": layers((32, 128), "tanh", "relu"),
         "inverse_residual": layers((128, 128), "tanh", "relu"),
