@@ -3,8 +3,9 @@
 python launch/train.py --config=configs/ssm/traffic.py:full --manual_dir=M --workdir=W
 
 `partial`, `semi` and `full` train on the METR-LA week (`metr_la_week.npz` in M), a stand-in for the
-Seattle loop: one network, conditioning its only difference, early stopping. `paper_partial`, `paper_semi` and `paper_full` are appendices E.2 to E.4 on the Seattle loop
-itself (`speed_matrix_2015.csv` in M; the conditioning overrules the printed `bidirectional`).
+Seattle loop: one network, conditioning its only difference, early stopping. `paper_partial`,
+`paper_semi` and `paper_full` are appendices E.2 to E.4 on the Seattle loop itself
+(`speed_matrix_2015.csv` in M; the conditioning overrules the printed `bidirectional`).
 """
 
 from rlvm.jobs.config import base
