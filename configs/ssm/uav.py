@@ -3,8 +3,8 @@
 python launch/train.py --config=configs/ssm/uav.py:full --manual_dir=M --workdir=W
 
 `semi`, `full` and `partial` train on real quadrotor flights (`quadrotor_flights.npz` in M), a
-stand-in for Blackbird: one network, conditioning its only difference, early stopping. `paper_semi` and
-`paper_full` are appendices C.2 and C.3 on Blackbird itself (`BlackbirdDatasetData/` in M); the
+stand-in for Blackbird: one network, conditioning its only difference, early stopping. `paper_semi`
+and `paper_full` are appendices C.2 and C.3 on Blackbird itself (`BlackbirdDatasetData/` in M); the
 printed [0.15, 0.15, 0.075] are read as standard deviations.
 """
 
