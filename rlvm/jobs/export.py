@@ -4,7 +4,7 @@ Every function is (bound model, keys [b], batch) -> pytree, one row for each key
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -101,7 +101,7 @@ def export_function(
         "outputs": [describe(n, v) for n, v in zip(names, lowered.out_avals, strict=True)],
     }
     variables = [np.asarray(leaf) for leaf in leaves]
-    exported.save_exported(output, manifest, lowered.serialize(), variables)
+    exported.save_exported(output, manifest, bytes(lowered.serialize()), variables)
     return manifest
 
 
@@ -131,7 +131,7 @@ def check_platforms(platforms: Sequence[str]) -> None:
         raise ValueError(f"No platform {unknown}. Platforms: {', '.join(PLATFORMS)}.")
 
 
-def zeros(example: Batch, size: int) -> dict[str, Array]:
+def zeros(example: Mapping[str, np.ndarray], size: int) -> dict[str, Array]:
     """A batch of `size` rows of zeros shaped like the example, none of them padding."""
     rows = {name: jnp.zeros((size, *v.shape[1:]), v.dtype) for name, v in example.items()}
     return {**rows, "mask": jnp.ones(size)}

@@ -66,9 +66,13 @@ class Study:
 
     def ranking(self) -> list[int]:
         """The trials that are done, the lowest validation value first."""
-        records = {k: self.record(k) for k in range(len(self.sweep.trials))}
-        values = {k: r["value"] for k, r in records.items() if r and r["status"] == "done"}
+        values = self.values()
         return sorted(values, key=lambda k: (values[k], k))
+
+    def values(self) -> dict[int, float]:
+        """The validation value of each trial that is done."""
+        records = {k: self.record(k) for k in range(len(self.sweep.trials))}
+        return {k: r["value"] for k, r in records.items() if r and r["status"] == "done"}
 
 
 def find_sweep(name: str) -> Sweep:
@@ -167,6 +171,7 @@ def run_trial(study: Study, index: int, stage: str = "trial") -> bool:
     if study.record(trial, stage) is not None:
         return True
     folder, config = study.folder(trial), study.trial_config(trial, stage)
+    result: dict[str, Any]
     LOG.info("Trial %d of %d (%s).", trial, len(study.sweep.trials), stage)
     try:
         state = train(config, folder, study.data_dir, study.manual_dir)
@@ -250,10 +255,9 @@ def table(study: Study) -> str:
 def points(study: Study) -> dict[str, list[tuple[str, float]]]:
     """For each field the (value, validation value) of every trial that is done."""
     fields = sorted({field for trial in study.sweep.trials for field in trial})
-    values = {k: study.record(k)["value"] for k in study.ranking()}
-    trials = study.sweep.trials
+    trials, done = study.sweep.trials, study.values()
     return {
-        field: [(value_cell(trials[k][field]), values[k]) for k in sorted(values)]
+        field: [(value_cell(trials[k][field]), value) for k, value in done.items()]
         for field in fields
     }
 
