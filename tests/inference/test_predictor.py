@@ -116,6 +116,16 @@ def test_the_teacher_follows_and_is_listened_to():
     assert float(moved["teacher"]["step"]) == 1.0
 
 
+def test_the_teacher_is_another_network_than_the_student():
+    model, config, params, extra, batch = setting(consistency_weight=1.0)
+    objective = predictor.predicted(model, config)
+    _, (_, apart) = objective(params, extra, batch, KEYS)
+    same = {**extra, "teacher": {**extra["teacher"], "params": params}}
+    _, (_, equal) = objective(params, same, batch, KEYS)
+    assert float(apart["consistency_cost"].min()) > 1e-5
+    np.testing.assert_allclose(equal["consistency_cost"], 0.0, atol=1e-12)
+
+
 def test_no_gradient_reaches_the_teacher():
     model, config, params, extra, batch = setting(consistency_weight=1.0)
 
