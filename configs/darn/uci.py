@@ -26,7 +26,7 @@ SIZES = {
 DROPOUT = {"dna": (0.3, 0.5), "nips": (0.5, 0.7)}
 EMA = {"adult": 0.998, "ocr_letters": 0.999}
 WARMUP = {"ocr_letters": 500}
-FVSBN_RATE = {"adult": 1e-2, "ocr_letters": 5e-3}
+FVSBN_RATE = {"ocr_letters": 5e-3}
 
 
 def get_config(argument: str = "adult"):
@@ -43,7 +43,7 @@ def get_config(argument: str = "adult"):
     config.train.log_every = 1_000
     config.train.checkpoint_every = 4_000
     if model == "fvsbn":
-        return fvsbn(config, FVSBN_RATE.get(name, 1e-3))
+        return fvsbn(config, name)
     config.model.name = "darn"
     config.model.stochastic_units = (stochastic,)
     config.model.deterministic_units = (tanh,)
@@ -54,15 +54,32 @@ def get_config(argument: str = "adult"):
     return config
 
 
-def fvsbn(config, rate):
+def fvsbn(config, name):
     config.model.name = "fvsbn"
     config.objective.name = "negative_log_likelihood"
-    config.optimizer.learning_rate = rate
+    config.optimizer.learning_rate = FVSBN_RATE.get(name, 1e-3)
     config.optimizer.warmup_steps = 0
     config.optimizer.weight_decay = 0.01
     config.optimizer.ema_decay = 0.99
     config.train.num_steps = 8_000
     config.train.eval_every = 100
+    if name == "adult":
+        config.optimizer.schedule = "constant"
+        config.optimizer.ema_decay = 0.999
+        config.train.num_steps = 100_000
+        config.train.eval_every = config.train.log_every = 250
+        config.train.checkpoint_every = 5_000
+        config.train.early_stopping_evals = 10
+    if name == "nips":  # plain SGD keeps the weights of rare words small
+        config.optimizer.name = "sgd"
+        config.optimizer.learning_rate = 0.01
+        config.optimizer.schedule = "constant"
+        config.optimizer.ema_decay = 0.9
+        config.train.num_steps = 3_000
+        config.train.eval_every = 50
+        config.train.log_every = 2_000
+        config.train.checkpoint_every = 5_000
+        config.train.early_stopping_evals = 5
     return config
 
 
