@@ -5,7 +5,7 @@ python launch/train.py --config=configs/ladder/polyphonic_small.py --config.data
 
 for any piano-roll file ([total, 88] and lengths); argument `jsb_chorales`, `nottingham`,
 `muse_data` or `piano_midi` takes that set instead. The next frame is predicted from all before;
-the first frame of a piece is given and does not count. About 15 minutes on 2 cores.
+the first frame of a piece is given and does not count.
 """
 
 from rlvm.jobs.config import prediction

@@ -2,7 +2,7 @@
 
 python launch/train.py --config=configs/ladder/textured_small.py --manual_dir=M --workdir=W
 
-Argument: `tagger` or `unsupervised`. About 1.5 hours on 2 cores.
+Argument: `tagger` or `unsupervised`.
 """
 
 from rlvm.jobs.config import prediction
