@@ -104,7 +104,9 @@ def refit(model: loading.Model, data: Dataset, num_steps: int) -> loading.Model:
         lambda params: {name: "fit" if name == POSTERIOR else "keep" for name in params},
     )
     fresh = experiment.initial_state().params
-    params = {**model.state.eval_params, POSTERIOR: fresh[POSTERIOR]}
+    # A dispatch donates its state: without a copy the model's own parameters would be overwritten.
+    kept = jax.tree.map(jax.numpy.copy, dict(model.state.eval_params))
+    params = {**kept, POSTERIOR: fresh[POSTERIOR]}
     state = create({"params": params}, optimizer, ema=False)
     step = make_step(experiment.objective, optimizer)
     state = run(step, state, config, data)
