@@ -15,7 +15,7 @@ from rlvm.jobs.config import base
 # tanh units, stochastic units, rate, weight decay, steps, steps between evaluations
 SIZES = {
     "adult": (100, 16, 2e-3, 0.01, 12_000, 500),
-    "dna": (100, 16, 2e-3, 0.1, 8_000, 200),
+    "dna": (100, 16, 0.07, 0.1, 9_000, 200),
     "mushrooms": (100, 32, 2e-3, 0.01, 12_000, 500),
     "nips": (100, 16, 1e-3, 0.1, 1_500, 50),
     "ocr_letters": (400, 200, 3e-3, 0.01, 45_000, 2_000),
@@ -23,9 +23,10 @@ SIZES = {
     "web": (200, 64, 2e-3, 0.03, 8_000, 500),
 }
 # share of tanh units dropped, share of earlier visibles hidden from the kernel
-DROPOUT = {"dna": (0.3, 0.5), "nips": (0.5, 0.7)}
+DROPOUT = {"dna": (0.3, 0.3), "nips": (0.5, 0.7)}
 EMA = {"adult": 0.998, "ocr_letters": 0.999}
 WARMUP = {"ocr_letters": 500}
+SGD = {"dna": (0.05, 0.99, 6_000, 200), "nips": (0.01, 0.9, 3_000, 50)}
 FVSBN_RATE = {"ocr_letters": 5e-3}
 
 
@@ -44,6 +45,11 @@ def get_config(argument: str = "adult"):
     config.train.checkpoint_every = 4_000
     if model == "fvsbn":
         return fvsbn(config, name)
+    if name == "dna":  # plain SGD keeps the weights of rare inputs small, free bits the units alive
+        config.optimizer.name = "sgd"
+        config.objective.free_bits = 2.0
+        config.train.log_every = 2_000
+        config.train.checkpoint_every = 5_000
     config.model.name = "darn"
     config.model.stochastic_units = (stochastic,)
     config.model.deterministic_units = (tanh,)
@@ -70,13 +76,14 @@ def fvsbn(config, name):
         config.train.eval_every = config.train.log_every = 250
         config.train.checkpoint_every = 5_000
         config.train.early_stopping_evals = 10
-    if name == "nips":  # plain SGD keeps the weights of rare words small
+    if name in SGD:  # plain SGD keeps the weights of rare inputs small
+        rate, ema_decay, num_steps, eval_every = SGD[name]
         config.optimizer.name = "sgd"
-        config.optimizer.learning_rate = 0.01
+        config.optimizer.learning_rate = rate
         config.optimizer.schedule = "constant"
-        config.optimizer.ema_decay = 0.9
-        config.train.num_steps = 3_000
-        config.train.eval_every = 50
+        config.optimizer.ema_decay = ema_decay
+        config.train.num_steps = num_steps
+        config.train.eval_every = eval_every
         config.train.log_every = 2_000
         config.train.checkpoint_every = 5_000
         config.train.early_stopping_evals = 5
