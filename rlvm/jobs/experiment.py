@@ -18,7 +18,7 @@ from rlvm.inference import objectives, predictor, regularizers
 from rlvm.training import optimizer as optimizers
 from rlvm.training import parallel
 from rlvm.training import state as states
-from rlvm.types import Array, Objective, Predictor
+from rlvm.types import Objective, Predictor
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,7 +68,7 @@ def build(config: ConfigDict, example: Mapping[str, np.ndarray]) -> Experiment:
     )
 
 
-def build_model(config: ConfigDict, example: Mapping[str, Array]) -> nn.Module:
+def build_model(config: ConfigDict, example: Mapping[str, np.ndarray]) -> nn.Module:
     """The module that `rlvm/models/<config.model.name>` builds for such a batch."""
     names = [module.name for module in pkgutil.iter_modules(rlvm.models.__path__)]
     if config.model.name in names:

@@ -5,6 +5,7 @@ exact, in blocks: units are drawn one by one inside a small block, and the finis
 all later logits through one matmul.
 """
 
+import functools
 from collections.abc import Callable
 
 import flax.struct
@@ -133,7 +134,8 @@ class Hierarchy:
     def log_prob(self, value: Array) -> Array:
         """Sum of the layers' conditional log probabilities in nats: [...]."""
         layers = dict(enumerate(split_layers(value, self.sizes)))
-        return sum(self.conditional(k, layers).log_prob(layers[k]) for k in self.order)
+        terms = [self.conditional(k, layers).log_prob(layers[k]) for k in self.order]
+        return functools.reduce(jnp.add, terms)
 
     def sample_from(self, surrogate: Surrogate, noise: Array) -> Array:
         """The draw that uniforms `noise` [..., sum(sizes)] give through `surrogate`."""

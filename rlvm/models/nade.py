@@ -4,6 +4,7 @@ As distributions they stand wherever an `AutoregressiveBernoulli` does, so that 
 decoder can be either; as modules they are densities of their own.
 """
 
+import dataclasses
 from typing import Any
 
 import flax.linen as nn
@@ -81,7 +82,7 @@ class NadeBernoulli(BernoulliSampling):
 
     def log_prob_table(self, values: Array) -> Array:
         """log p of every value [B, D] under every context [C]: [C, B]."""
-        each = self.replace(logits=self.logits[:, None], hidden=self.hidden[:, None])
+        each = dataclasses.replace(self, logits=self.logits[:, None], hidden=self.hidden[:, None])
         return each.log_prob(values[None])
 
     def sample_from(self, surrogate: Surrogate, noise: Array) -> Array:
@@ -91,7 +92,8 @@ class NadeBernoulli(BernoulliSampling):
 
     def ordered(self, order: Array) -> "NadeBernoulli":
         """The same conditionals for values whose units come in `order` [D]."""
-        return self.replace(
+        return dataclasses.replace(
+            self,
             logits=self.logits[..., order],
             kernel=self.kernel[order],
             readout=self.readout[order],
@@ -136,7 +138,7 @@ class OrderingEnsemble(BernoulliSampling):
     orders: Array  # [K, D], a permutation in each row
 
     @property
-    def logits(self) -> Array:
+    def logits(self) -> Array:  # type: ignore[override]  # a field of the other distributions
         """Biases and context of the units: [..., D]."""
         return self.nade.logits
 
@@ -152,8 +154,8 @@ class OrderingEnsemble(BernoulliSampling):
     def log_prob_table(self, values: Array) -> Array:
         """log p of every value [B, D] under every context [C]: [C, B]."""
         nade = self.nade
-        each = nade.replace(logits=nade.logits[:, None], hidden=nade.hidden[:, None])
-        return self.replace(nade=each).log_prob(values[None])
+        each = dataclasses.replace(nade, logits=nade.logits[:, None], hidden=nade.hidden[:, None])
+        return dataclasses.replace(self, nade=each).log_prob(values[None])
 
     def sample_from(self, surrogate: Surrogate, noise: Array) -> Array:
         """Draw an ordering, then the units in it.

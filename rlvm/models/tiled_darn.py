@@ -38,7 +38,7 @@ class TiledBernoulli:
 
     def conditional_logits(self, value: Array) -> Array:
         """The logit of every pixel given the pixels before it: [..., H, W]."""
-        shape = value.shape[-2:]
+        shape = (value.shape[-2], value.shape[-1])
         images = self._padded(value.reshape(-1, *shape))[..., None]
         offsets = causal_window(2 * self.margin + 1)
         seen = tiled_sum(images, self.kernel[..., None, None], offsets, shape, 1)
@@ -137,7 +137,7 @@ class TiledDARN(nn.Module):
 def build(config: ConfigDict, batch: Batch) -> TiledDARN:
     """The network for batches of images [B, H, W]."""
     return TiledDARN(
-        image=tuple(batch["x"].shape[1:]),
+        image=(batch["x"].shape[1], batch["x"].shape[2]),
         stochastic_units=tuple(config.stochastic_units),
         layers=tuple(tuple(layer) for layer in config.layers),
         features=config.features,

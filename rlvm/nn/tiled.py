@@ -67,7 +67,8 @@ class TiledLayer(nn.Module):
     @nn.compact
     def __call__(self, x: Array) -> Array:
         """[B, H, W, C] -> [B, rows, columns, features]."""
-        shape = tuple(reduced(n, self.size, self.stride) for n in x.shape[1:3])
+        rows, columns = (reduced(n, self.size, self.stride) for n in x.shape[1:3])
+        shape = (rows, columns)
         kernel = tiled_kernel(self, x.shape[-1], self.features)
         bias = self.param("bias", nn.initializers.zeros, (self.period, self.period, self.features))
         out = tiled_sum(x, kernel, window(self.size), shape, self.stride)
