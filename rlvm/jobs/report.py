@@ -69,6 +69,8 @@ def label(result: Mapping[str, Any]) -> str:
         parts.append(f"{sizes(model['stochastic_units'])} latent")
     if "deterministic_units" in model:
         parts.append(f"{sizes(model['deterministic_units'])} tanh")
+    if model.get("visible_nade"):
+        parts.append(f"NADE of {model['visible_nade']} for p(x|h)")
     return ", ".join(parts)
 
 
