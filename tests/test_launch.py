@@ -133,7 +133,7 @@ def test_missing_data_files_say_what_to_run(environment, tmp_path):
 def test_mistakes_in_an_evaluation(environment, workdir):
     for flag, words in [
         ("--split=tset", ["has no split 'tset'", "train, valid, test"]),
-        ("--estimator=exacct", ["No estimator 'exacct'", "bound, importance, exact"]),
+        ("--estimator=exacct", ["No estimator 'exacct'", "bound, exact, importance"]),
         ("--checkpoint=77", ["No checkpoint '77'", "12"]),
     ]:
         done = command(environment, "launch/evaluate.py", f"--workdir={workdir}", flag)

@@ -70,7 +70,7 @@ def test_batches_change_nothing(trained, data_dir, monkeypatch):
     ("change", "message"),
     [
         ({"split": "tset"}, "has no split 'tset'. Splits: .*test"),
-        ({"estimator": "exacct"}, "No estimator 'exacct'. Estimators: bound, importance, exact"),
+        ({"estimator": "exacct"}, "No estimator 'exacct'. Estimators: bound, exact, importance"),
         ({"checkpoint": "77"}, "No checkpoint '77'. Checkpoints: "),
     ],
 )
