@@ -81,7 +81,9 @@ def annealed(terms: Terms, config: ConfigDict, step: Array) -> Array:
     """distortion + beta max(rate, free bits), beta rising to 1 over `kl_warmup_steps`: [B]."""
     if not config.kl_warmup_steps and not config.free_bits:
         return terms["description_length"]
-    rate = jnp.maximum(terms["rate"], config.free_bits)
+    rate = terms["rate"]  # of few samples it may be negative: not to be clipped at 0
+    if config.free_bits:
+        rate = jnp.maximum(rate, config.free_bits)
     return terms["distortion"] + warmup(config, step) * rate
 
 

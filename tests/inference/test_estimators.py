@@ -45,7 +45,7 @@ def test_eq_24_bias_on_monomials(power, logit):
     q = sigmoid(logit)
     bias = 0.0 if power == 1 else power / 2 - 1
     value = expected_gradient(darn, lambda h: 1.7 * h**power, logit) / (q * (1 - q))
-    assert value == pytest.approx(1.7 * (1 + bias), rel=1e-5)
+    assert value == pytest.approx(1.7 * (1 + bias), rel=1e-4)
 
 
 @pytest.mark.parametrize("logit", LOGITS)
@@ -53,7 +53,7 @@ def test_straight_through_bias_on_a_quadratic(logit):
     """Exact on the linear part; c_2 (2q - 1) on the quadratic."""
     q, c1, c2 = sigmoid(logit), 0.8, -1.3
     value = expected_gradient(straight_through, lambda h: c1 * h + c2 * h**2, logit)
-    assert value / (q * (1 - q)) == pytest.approx(c1 + c2 + c2 * (2 * q - 1), rel=1e-5)
+    assert value / (q * (1 - q)) == pytest.approx(c1 + c2 + c2 * (2 * q - 1), rel=1e-4)
 
 
 def test_detached_draws_the_same_without_a_gradient():
@@ -76,7 +76,7 @@ def test_reinforce_with_the_first_order_baseline_is_eq_24_sample_by_sample(noise
     baseline = f(h) + jax.grad(f)(h) * (0.5 - h)
     score = jax.grad(lambda a: h * a - jax.nn.softplus(a))(a)
     eq_24 = jax.grad(lambda a: f(darn(a, u)))(a)
-    assert float((f(h) - baseline) * score) == pytest.approx(float(eq_24), rel=1e-5, abs=1e-6)
+    assert float((f(h) - baseline) * score) == pytest.approx(float(eq_24), rel=1e-4, abs=1e-6)
 
 
 def test_eq_24_is_unbiased_for_multiquadratic_functions_of_factorial_units():
