@@ -23,7 +23,7 @@ test: $(INSTALLED)
 	$(BIN)/python -m pytest -m 'not slow and not realdata'
 
 test-all: $(INSTALLED) lint
-	$(BIN)/python -m pytest --cov=rlvm --cov-report=term:skip-covered --cov-fail-under=90
+	$(BIN)/python -m pytest --cov=rlvm --cov-report=term:skip-covered
 
 benchmark: $(INSTALLED)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[benchmark]'
