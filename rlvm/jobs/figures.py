@@ -72,13 +72,14 @@ def draw_vector(axis, vector: np.ndarray) -> None:
 
 
 def draw_curves(runs: Mapping[str, Sequence[Mapping[str, Any]]], path: str) -> None:
-    """Training and validation curves of workdirs: nats against seconds."""
+    """Training and validation curves of workdirs: the tightest bound each logs, in nats."""
     figure, axis = _pyplot().subplots(figsize=(6, 4))
     lowest = []
     for number, (name, lines) in enumerate(runs.items()):
         for split, style in (("train", ":"), ("valid", "-")):
-            keys = [f"{split}/description_length", f"{split}/nll"]
-            points = [(line["seconds"], line[key]) for line in lines for key in keys if key in line]
+            keys = [f"{split}/{name}" for name in ("iwae_bound", "description_length", "nll")]
+            found = [(line["seconds"], [line[k] for k in keys if k in line]) for line in lines]
+            points = [(seconds, values[0]) for seconds, values in found if values]
             if points:
                 seconds, values = zip(*points, strict=True)
                 axis.plot(seconds, values, style, color=f"C{number}", label=f"{name}, {split}")
