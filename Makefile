@@ -20,10 +20,10 @@ lint: $(INSTALLED)
 	$(BIN)/mypy rlvm
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest -m 'not slow and not realdata'
+	$(BIN)/python -m pytest -n auto --maxprocesses=4 -m 'not slow and not realdata'
 
 test-all: $(INSTALLED) lint
-	$(BIN)/python -m pytest --cov=rlvm --cov-report=term:skip-covered
+	$(BIN)/python -m pytest -n auto --maxprocesses=4 --cov=rlvm --cov-report=term:skip-covered
 
 benchmark: $(INSTALLED)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[benchmark]'
