@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from rlvm.inference.estimators import SURROGATES
-from rlvm.inference.objectives import masked_mean, sample_keys
+from rlvm.inference.objectives import SCORE_FUNCTION, masked_mean, sample_keys
 from rlvm.types import Array, Batch, LatentVariable, Objective, PyTree
 
 NOISE = "weight_noise"  # its subtree of params: log s of every weight
@@ -134,6 +134,11 @@ def sparse(objective: Objective, model: nn.Module, config: ConfigDict) -> Object
     """
     if not isinstance(model, LatentVariable):
         raise ValueError(f"Sparsity needs a LatentVariable; {type(model).__name__} is none.")
+    if config.estimator in SCORE_FUNCTION:
+        raise ValueError(
+            f"Sparsity needs a gradient through the units, which '{config.estimator}' does not "
+            "give; use objective.estimator=darn or straight_through."
+        )
     weight, target = config.sparsity.weight, config.sparsity.target
     surrogate = SURROGATES[config.estimator]
 

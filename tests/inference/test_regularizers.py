@@ -107,6 +107,7 @@ def test_fisher_gradients_leave_out_padding():
 def darn_config(**objective):
     config = configs.load("darn/binarized_mnist:4").unlock()
     config.model.deterministic_units = (3,)
+    config.objective.update({"name": "description_length", "estimator": "darn", "num_samples": 1})
     config.objective.update(objective)
     return config
 
@@ -179,6 +180,14 @@ def test_training_meets_the_sparsity_target():
         shares.append(float(metrics["active_share"]))
     assert shares[0] > 0.4
     assert np.mean(shares[-50:]) == pytest.approx(0.25, abs=0.03)
+
+
+def test_sparsity_without_a_gradient_through_the_units_is_refused():
+    config = darn_config(
+        sparsity={"weight": 1.0, "target": 0.1}, name="iwae", estimator="vimco", num_samples=2
+    )
+    with pytest.raises(ValueError, match="which 'vimco' does not"):
+        experiment.build(config, example())
 
 
 def test_sparsity_of_a_density_is_refused():
