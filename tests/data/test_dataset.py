@@ -75,7 +75,8 @@ def test_unknown_names(tmp_path):
             dataset.load(name, data_dir=tmp_path)
         message = str(error.value)
         assert message.startswith(f"No data set '{name.split('/')[0]}'. Data sets: arrays, ")
-        assert "binarized_mnist, " in message and "connect4, " in message and "packed" not in message
+        assert "binarized_mnist, " in message and "connect4, " in message
+        assert "packed" not in message
     with pytest.raises(
         ValueError, match=r"No data set 'connect4/x'\. Of this set there are: connect4/"
     ):
