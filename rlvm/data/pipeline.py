@@ -24,14 +24,16 @@ NO_POSITION = 2**32 - 1  # folded into a step's key where a position would be
 
 def decode(rows: Mapping[str, Any], kind: str, binarize: bool, noise: Array | None) -> dict:
     """Stored rows as model input: `x` float32, grey in [0, 1] or drawn from it per example."""
-    batch = dict(rows)
-    x = jnp.asarray(rows["x"], jnp.float32)
+    x = jnp.asarray(rows["x"], jnp.float32) / stored_one(kind, binarize)
     if binarize:
         uniform = jax.vmap(lambda key: jax.random.uniform(key, x.shape[1:]))(noise)
-        x = (uniform < x / 255.0).astype(jnp.float32)
-    elif kind == "grey":
-        x = x / 255.0
-    return {**batch, "x": x}
+        x = (uniform < x).astype(jnp.float32)
+    return {**rows, "x": x}
+
+
+def stored_one(kind: str, binarize: bool) -> float:
+    """The stored value that stands for 1: grey levels are kept as 0..255."""
+    return 255.0 if binarize or kind == "grey" else 1.0
 
 
 def example_keys(key: Array, positions: Array) -> Array:

@@ -5,6 +5,7 @@ import pathlib
 import numpy as np
 from etils import epath
 
+from rlvm.data.pipeline import stored_one
 from rlvm.jobs import evaluate, figures, workdir
 from rlvm.jobs import load as loading
 
@@ -21,7 +22,7 @@ def sample(
     model = loading.load(path, checkpoint)
     samples = np.asarray(model.sample(num_samples, seed))
     train = evaluate.open_data(model, data_dir, manual_dir).splits["train"]["x"]
-    scale = 255.0 if model.data["kind"] == "grey" else 1.0
+    scale = stored_one(model.data["kind"], model.data["binarize"])
     return {"samples": samples, "nearest_train": nearest(samples, train, scale)}
 
 

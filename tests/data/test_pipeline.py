@@ -14,6 +14,7 @@ from rlvm.data.pipeline import (
     StreamSource,
     evaluation_batches,
     example_keys,
+    stored_one,
     training_source,
 )
 
@@ -155,3 +156,14 @@ def test_large_splits_stream():
 def test_a_batch_larger_than_the_data_is_refused():
     with pytest.raises(ValueError, match="batch_size is 25, but toy has 24 training rows"):
         training_source(data_set(ROWS), 25, 0, 4)
+
+
+@pytest.mark.parametrize(
+    ("kind", "binarize", "one"),
+    [("binary", False, 1.0), ("real", False, 1.0), ("grey", False, 255.0), ("binary", True, 255.0)],
+)
+def test_the_stored_one_is_what_a_batch_reads_as_one(kind, binarize, one):
+    rows = {"x": np.full((2, 3), one, np.float32)}
+    keys = jax.random.split(jax.random.key(0), 2)
+    assert stored_one(kind, binarize) == one
+    np.testing.assert_array_equal(Decoder(kind, binarize)(rows, keys)["x"], 1.0)
