@@ -13,9 +13,15 @@ from rlvm.inference.objectives import (
     sample_keys,
     summarize,
 )
-from rlvm.types import Array, Batch, LatentVariable, Terms
+from rlvm.types import Array, Batch, Density, LatentVariable, Terms
 
 MAX_EXACT_UNITS = 16
+
+
+def density(model: Density, batch: Batch, rng: Array) -> Terms:
+    """The NLL of a model without latents, which takes no noise: [B], in nats."""
+    del rng
+    return {"nll": -model.log_prob(batch)}
 
 
 def bound(model: LatentVariable, batch: Batch, rng: Array, num_samples: int = 1) -> Terms:

@@ -19,11 +19,12 @@ from rlvm.inference import likelihood, particle_filter, predictor
 from rlvm.inference.activity import paired_covariance
 from rlvm.inference.contrastive_divergence import EnergyBased
 from rlvm.jobs import config as configs
+from rlvm.jobs import experiment as experiments
 from rlvm.jobs import load as loading
 from rlvm.jobs import workdir
 from rlvm.training import metrics
 from rlvm.training.state import parameter_count
-from rlvm.types import Array, Density, LatentVariable, Predictor, Terms
+from rlvm.types import Array, LatentVariable, Predictor, Terms
 
 LOG = logging.getLogger(__name__)
 
@@ -71,14 +72,7 @@ def evaluate(
 
 def open_data(model: loading.Model, data_dir, manual_dir) -> dataset.Dataset:
     """The data set the model was trained on, checked by its content."""
-    config = model.experiment.config
-    data = dataset.load(
-        config.data.name,
-        data_dir=data_dir or dataset.default_data_dir(),
-        manual_dir=manual_dir,
-        path=config.data.path,
-        allow_missing=config.data.get("allow_missing", False),
-    )
+    data = experiments.load_data(model.experiment.config, data_dir, manual_dir)
     if dict(data.sha256) != dict(model.data["sha256"]):
         raise ValueError(
             f"The model was trained on {model.data['name']} of other content than {data.name} "
@@ -128,7 +122,7 @@ def choose(
     if isinstance(module, Predictor):
         return predictor.evaluated(model.experiment.config.objective), 1
     if not isinstance(module, LatentVariable):
-        return density_terms, 1
+        return likelihood.density, 1
     if request.estimator == "bound":
         return likelihood.bound, request.repeats
     if request.estimator == "importance":
@@ -149,12 +143,6 @@ def require(module, attribute: str, estimator: str, kind: str) -> None:
     if not hasattr(module, attribute):
         name = type(module).__name__
         raise ValueError(f"--estimator={estimator} needs {kind}; this workdir holds a {name}.")
-
-
-def density_terms(model: Density, batch, keys: Array) -> Terms:
-    """The exact NLL of a model without latents."""
-    del keys
-    return {"nll": -model.log_prob(batch)}
 
 
 def exact_terms(model: LatentVariable, batch, keys: Array, units: int) -> Terms:

@@ -12,6 +12,7 @@ import optax
 from ml_collections import ConfigDict
 
 import rlvm.models
+from rlvm.data import dataset
 from rlvm.data.dataset import Dataset
 from rlvm.data.pipeline import Decoder
 from rlvm.inference import objectives, predictor, regularizers
@@ -50,6 +51,17 @@ class Experiment:
     def abstract_state(self) -> states.TrainState:
         """Shapes and types of the state, without computing it."""
         return jax.eval_shape(self.initial_state)
+
+
+def load_data(config: ConfigDict, data_dir=None, manual_dir=None) -> Dataset:
+    """The data set that `config.data` names; `data_dir` None is the user's default folder."""
+    return dataset.load(
+        config.data.name,
+        data_dir=data_dir or dataset.default_data_dir(),
+        manual_dir=manual_dir,
+        path=config.data.path,
+        allow_missing=config.data.get("allow_missing", False),
+    )
 
 
 def build(config: ConfigDict, example: Mapping[str, np.ndarray]) -> Experiment:

@@ -57,13 +57,7 @@ def train(
 ) -> TrainState:
     """Train `config` on its data into the workdir; returns the last state."""
     with processes.first_alone("data"):
-        data = dataset.load(
-            config.data.name,
-            data_dir=data_dir or dataset.default_data_dir(),
-            manual_dir=manual_dir,
-            path=config.data.path,
-            allow_missing=config.data.get("allow_missing", False),
-        )
+        data = experiments.load_data(config, data_dir, manual_dir)
     config = fit(config, data)
     cache.enable()
     with workdir.lock(workdir_path) if processes.is_first() else contextlib.nullcontext():
@@ -113,8 +107,9 @@ def loop(run: Run, state: TrainState) -> TrainState:
     hidden = None if processes.is_first() else True  # None: hidden where there is no terminal
     bar = tqdm(total=train.num_steps, initial=step, unit="step", disable=hidden, mininterval=0.5)
     state, window = run.parallel.place(state), Window()
+    leave = stopped_early(run, state)
     with interrupt.requested() as stop, bar:
-        while step < train.num_steps and not stopped_early(run, state):
+        while step < train.num_steps and not leave:
             count = next_event(step, train) - step
             state, totals = run.parallel(state, run.source.inputs(step, count), count)
             step += count
@@ -131,7 +126,6 @@ def loop(run: Run, state: TrainState) -> TrainState:
                 save(run, run.parallel.collect(state))
             if leave:
                 LOG.info("Left at step %d of %d, saved.", step, train.num_steps)
-                break
     return run.parallel.collect(state)
 
 

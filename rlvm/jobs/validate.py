@@ -55,7 +55,7 @@ def quantity(experiment) -> tuple[Callable[[Any, Batch, Array], Terms], str]:
     if isinstance(experiment.model, Predictor):
         return predictor.evaluated(objective), objective.selects
     if not isinstance(experiment.model, LatentVariable):
-        return (lambda model, batch, keys: {"nll": -model.log_prob(batch)}), "nll"
+        return likelihood.density, "nll"
     if objective.name == "iwae":
         return functools.partial(iwae_terms, num_samples=objective.num_samples), "iwae_bound"
     return likelihood.bound, "description_length"

@@ -5,6 +5,7 @@ exact, in blocks: units are drawn one by one inside a small block, and the finis
 all later logits through one matmul.
 """
 
+import abc
 import functools
 from collections.abc import Callable
 
@@ -28,8 +29,34 @@ def hard_threshold(logits: Array, noise: Array) -> Array:
     return (noise < jax.nn.sigmoid(logits)).astype(logits.dtype)
 
 
+class BinaryVectors(abc.ABC):
+    """A distribution of binary vectors that is drawn unit after unit from uniforms."""
+
+    @property
+    @abc.abstractmethod
+    def units(self) -> int:
+        """Length of a vector."""
+
+    @abc.abstractmethod
+    def log_prob(self, value: Array) -> Array:
+        """Log probability in nats: [...]."""
+
+    @abc.abstractmethod
+    def sample_from(self, surrogate: Surrogate, noise: Array) -> Array:
+        """The draw that uniforms `noise` [..., units] give when each unit passes `surrogate`."""
+
+    def sample_with(self, surrogate: Surrogate, rng: Array) -> tuple[Array, Array]:
+        """Draw h through `surrogate`; returns h and log p(h) at that same h."""
+        value = self.sample_from(surrogate, uniforms(rng, self.units))
+        return value, self.log_prob(value)
+
+    def sample(self, rng: Array) -> Array:
+        """One exact draw for each key of `rng`."""
+        return self.sample_from(hard_threshold, uniforms(rng, self.units))
+
+
 @flax.struct.dataclass
-class AutoregressiveBernoulli:
+class AutoregressiveBernoulli(BinaryVectors):
     """Binary vectors with p(h_j = 1 | h_<j) = sigmoid(logits_j + sum_{i<j} h_i kernel[i, j]).
 
     `logits` [..., D] hold bias and context; `kernel` [D, D] is strictly upper triangular, or None
@@ -40,6 +67,11 @@ class AutoregressiveBernoulli:
     logits: Array
     kernel: Array | None = None
     seen: Array | None = None
+
+    @property
+    def units(self) -> int:
+        """Length of a vector."""
+        return self.logits.shape[-1]
 
     def conditional_logits(self, value: Array) -> Array:
         """The logit of every unit given the units before it in `value`: [..., D]."""
@@ -70,15 +102,6 @@ class AutoregressiveBernoulli:
         if self.kernel is None:
             return surrogate(logits, noise)
         return sample_blocked(surrogate, logits, self.kernel, noise)
-
-    def sample_with(self, surrogate: Surrogate, rng: Array) -> tuple[Array, Array]:
-        """Draw h through `surrogate`; returns h and log p(h) at that same h."""
-        value = self.sample_from(surrogate, uniforms(rng, self.logits.shape[-1]))
-        return value, self.log_prob(value)
-
-    def sample(self, rng: Array) -> Array:
-        """One exact draw for each key of `rng`."""
-        return self.sample_from(hard_threshold, uniforms(rng, self.logits.shape[-1]))
 
 
 def sample_blocked(
@@ -117,7 +140,7 @@ def _sample_units(surrogate: Surrogate, logits: Array, kernel: Array, noise: Arr
 
 
 @flax.struct.dataclass
-class Hierarchy:
+class Hierarchy(BinaryVectors):
     """Stochastic layers, each an AutoregressiveBernoulli given those drawn before it.
 
     A value is one flat vector [..., sum(sizes)], layers bottom to top. `order` is the order of
@@ -130,6 +153,11 @@ class Hierarchy:
     conditional: Callable[[int, dict[int, Array]], AutoregressiveBernoulli] = flax.struct.field(
         pytree_node=False
     )
+
+    @property
+    def units(self) -> int:
+        """Length of the flat vector."""
+        return sum(self.sizes)
 
     def log_prob(self, value: Array) -> Array:
         """Sum of the layers' conditional log probabilities in nats: [...]."""
@@ -144,15 +172,6 @@ class Hierarchy:
         for k in self.order:
             drawn[k] = self.conditional(k, drawn).sample_from(surrogate, noises[k])
         return jnp.concatenate([drawn[k] for k in range(len(self.sizes))], axis=-1)
-
-    def sample_with(self, surrogate: Surrogate, rng: Array) -> tuple[Array, Array]:
-        """Draw all layers through `surrogate`; returns the flat h and log p(h)."""
-        value = self.sample_from(surrogate, uniforms(rng, sum(self.sizes)))
-        return value, self.log_prob(value)
-
-    def sample(self, rng: Array) -> Array:
-        """One exact draw for each key of `rng`."""
-        return self.sample_from(hard_threshold, uniforms(rng, sum(self.sizes)))
 
 
 def split_layers(value: Array, sizes: tuple[int, ...]) -> list[Array]:

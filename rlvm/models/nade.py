@@ -13,38 +13,15 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from rlvm.models.autoregressive import hard_threshold, uniforms
+from rlvm.models.autoregressive import BinaryVectors
 from rlvm.nn.nade import NadeWeights, unit_logits
 from rlvm.types import Array, Batch, Surrogate
 
 BLOCK = 16  # units evaluated at once; a block's hidden units are recomputed for its gradient
 
 
-class BernoulliSampling:
-    """Sampling methods over `sample_from`, for distributions of vectors with `logits` [..., D]."""
-
-    logits: Array
-
-    def sample_from(self, surrogate: Surrogate, noise: Array) -> Array:
-        """The draw that uniforms `noise` [..., D] give when each unit passes `surrogate`."""
-        raise NotImplementedError
-
-    def log_prob(self, value: Array) -> Array:
-        """Log probability in nats: [...]."""
-        raise NotImplementedError
-
-    def sample_with(self, surrogate: Surrogate, rng: Array) -> tuple[Array, Array]:
-        """Draw h through `surrogate`; returns h and log p(h) at that same h."""
-        value = self.sample_from(surrogate, uniforms(rng, self.logits.shape[-1]))
-        return value, self.log_prob(value)
-
-    def sample(self, rng: Array) -> Array:
-        """One exact draw for each key of `rng`."""
-        return self.sample_from(hard_threshold, uniforms(rng, self.logits.shape[-1]))
-
-
 @flax.struct.dataclass
-class NadeBernoulli(BernoulliSampling):
+class NadeBernoulli(BinaryVectors):
     """p(x_i = 1 | x_<i) = s(logits_i + V[i] . s(hidden + sum_{k<i} x_k W[k] + known[k])).
 
     `logits` [..., D] and `hidden` [..., H] hold biases and context.
@@ -55,6 +32,11 @@ class NadeBernoulli(BernoulliSampling):
     kernel: Array  # W [D, H]
     readout: Array  # V [D, H]
     known: Array | None = None  # [D, H]
+
+    @property
+    def units(self) -> int:
+        """Length of a vector."""
+        return self.logits.shape[-1]
 
     def conditional_logits(self, value: Array) -> Array:
         """The logit of every unit given the units before it in `value`: [..., D]."""
@@ -131,16 +113,16 @@ def draw_in_order(nade: NadeBernoulli, surrogate: Surrogate, noise: Array, order
 
 
 @flax.struct.dataclass
-class OrderingEnsemble(BernoulliSampling):
+class OrderingEnsemble(BinaryVectors):
     """EoNADE: the equal mixture of one NADE's distributions under K orderings."""
 
     nade: NadeBernoulli
     orders: Array  # [K, D], a permutation in each row
 
     @property
-    def logits(self) -> Array:  # type: ignore[override]  # a field of the other distributions
-        """Biases and context of the units: [..., D]."""
-        return self.nade.logits
+    def units(self) -> int:
+        """Length of a vector."""
+        return self.nade.units
 
     def log_prob(self, value: Array) -> Array:
         """log (1/K) sum_k p_k(value): [...]."""
