@@ -23,7 +23,7 @@ test: $(INSTALLED)
 	$(BIN)/python -m pytest -n auto --maxprocesses=4 -m 'not slow and not realdata'
 
 test-all: $(INSTALLED) lint
-	$(BIN)/python -m pytest -n auto --maxprocesses=4 --cov=rlvm --cov-report=term:skip-covered
+	$(BIN)/python -m pytest -n auto --maxprocesses=4 --cov=rlvm --cov-report=term:skip-covered --cov-fail-under=90
 
 benchmark: $(INSTALLED)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[benchmark]'
