@@ -14,6 +14,11 @@ from rlvm.jobs.config import base
 
 def get_config(argument: str = ""):
     units = int(argument or 500)
+    return few_units(one_layer(units)) if units <= 16 else one_layer(units)
+
+
+def one_layer(units: int):
+    """One stochastic layer, with the paper's tanh layers and independent visibles."""
     config = base()
     config.data.name = "binarized_mnist"
     config.model.name = "darn"
@@ -27,7 +32,7 @@ def get_config(argument: str = ""):
     config.train.eval_every = 2_500
     config.train.log_every = 2_500
     config.train.checkpoint_every = 5_000
-    return few_units(config) if units <= 16 else config
+    return config
 
 
 def few_units(config):

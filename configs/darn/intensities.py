@@ -6,23 +6,14 @@ python launch/train.py --config=configs/darn/intensities.py --workdir=runs/inten
 no log likelihood: only the probabilities it learns are of interest.
 """
 
-from rlvm.jobs.config import base
+from rlvm.configs.darn.binarized_mnist import one_layer
 
 
 def get_config(argument: str = ""):
-    config = base()
+    config = one_layer(400)
     config.data.name = "mnist/grey"
-    config.model.name = "darn"
-    config.model.stochastic_units = (400,)
     config.model.deterministic_units = (1000,)
-    config.model.autoregressive_encoder = False
-    config.model.autoregressive_visibles = False
-    config.model.skip = False
-    config.optimizer.ema_decay = 0.9995
     config.train.num_steps = 100_000
-    config.train.eval_every = 2_500
-    config.train.log_every = 2_500
-    config.train.checkpoint_every = 5_000
     return config
 
 

@@ -1,9 +1,12 @@
 """Mixture of Bernoullis by EM: the first baseline of tables 1 and 2.
 
 python launch/train.py --config=configs/darn/mixture.py:uci_binary/adult --manual_dir=M --workdir=W
+python launch/train.py --config=configs/darn/mixture.py:binarized_mnist,500 --workdir=W
 
-The argument names a data set of binary vectors. A step is one of EM on its batch, which is the
-whole training split (`train.batch_size`, here of those whose size is known).
+The argument names a data set of binary vectors and, after a comma, the number of components: table
+2 has 10 and 500. A step is one of EM on its batch, which is the whole training split
+(`train.batch_size`, here of those whose size is known). Seconds on the UCI sets; 500 components on
+binarised MNIST take about two minutes on one core.
 """
 
 from rlvm.jobs.config import base
@@ -22,17 +25,18 @@ NUM_TRAIN = {
 
 
 def get_config(argument: str = "uci_binary/adult"):
+    name, _, components = argument.partition(",")
     config = base()
-    config.data.name = argument
+    config.data.name = name
     config.model.name = "mixture"
-    config.model.components = 100
+    config.model.components = int(components or 100)
     config.model.smoothing = 1e-4
     config.objective.name = "expectation_maximization"
     config.optimizer.name = "sgd"
     config.optimizer.learning_rate = 1.0
     config.optimizer.momentum = 0.0
     config.optimizer.schedule = "constant"
-    config.train.batch_size = NUM_TRAIN.get(argument, 1000)
+    config.train.batch_size = NUM_TRAIN.get(name, 1000)
     config.train.num_steps = 100
     config.train.eval_every = 5
     config.train.log_every = 5

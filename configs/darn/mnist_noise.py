@@ -10,27 +10,15 @@ examples. Otherwise Adam and the reparameterised gradient.
 
 from ml_collections import ConfigDict
 
-from rlvm.jobs.config import base
+from rlvm.configs.darn.binarized_mnist import one_layer
 
 
 def get_config(argument: str = "500"):
     units, _, variant = argument.partition(",")
-    config = base()
-    config.data.name = "binarized_mnist"
-    config.model.name = "darn"
-    config.model.stochastic_units = (int(units),)
-    config.model.deterministic_units = (100,) if int(units) <= 16 else (500,)
-    config.model.autoregressive_encoder = False
-    config.model.autoregressive_visibles = False
-    config.model.skip = False
+    config = one_layer(int(units))
     noise = {"initial": 0.03, "gradient": "reparameterised", "examples": 50_000}
     config.objective.weight_noise = ConfigDict(noise)
     config.optimizer.name = "adam"  # decay would pull log s to 0
-    config.optimizer.ema_decay = 0.9995
-    config.train.num_steps = 150_000
-    config.train.eval_every = 2_500
-    config.train.log_every = 2_500
-    config.train.checkpoint_every = 5_000
     if variant == "paper":
         config.objective.weight_noise.initial = 0.075
         config.objective.weight_noise.gradient = "fisher"

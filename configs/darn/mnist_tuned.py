@@ -7,18 +7,13 @@ pixels costs half as much again a step, but tells the pixels' local structure at
 latents need not: far fewer epochs reach the same bound.
 """
 
-from rlvm.jobs.config import base
+from rlvm.configs.darn.binarized_mnist import one_layer
 
 
 def get_config(argument: str = ""):
-    config = base()
-    config.data.name = "binarized_mnist"
-    config.model.name = "darn"
-    config.model.stochastic_units = (200,)
+    config = one_layer(200)
     config.model.deterministic_units = (400,)
-    config.model.autoregressive_encoder = False
     config.model.autoregressive_visibles = True
-    config.model.skip = False
     config.optimizer.learning_rate = 2e-3
     config.optimizer.warmup_steps = 200
     config.optimizer.weight_decay = 0.05

@@ -3,7 +3,9 @@
 python launch/train.py --config=configs/darn/rbm.py:uci_binary/adult --manual_dir=M --workdir=W
 
 The argument names a data set of binary vectors. The NLL is an estimate: log Z comes from annealed
-importance sampling, which if anything is too low, and the NLL with it.
+importance sampling, which if anything is too low, and the NLL with it. Under a minute on one core
+for the UCI sets; on `binarized_mnist` 500 hidden units and 25 Gibbs steps, as in table 2: about
+50 ms a step there.
 """
 
 from rlvm.jobs.config import base
@@ -20,11 +22,13 @@ def get_config(argument: str = "uci_binary/adult"):
     config.objective.chain_steps = 5
     config.optimizer.weight_decay = 0.01
     config.optimizer.ema_decay = 0.999
-    config.train.num_steps = 20_000
-    config.train.eval_every = 1_000
-    config.train.log_every = 500
+    config.train.num_steps = 40_000
+    config.train.eval_every = 2_000
+    config.train.log_every = 2_000
     config.train.checkpoint_every = 5_000
-    config.train.early_stopping_evals = 8
+    if argument == "binarized_mnist":
+        config.model.hidden_units = 500
+        config.objective.chain_steps = 25
     return config
 
 

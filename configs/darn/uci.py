@@ -16,15 +16,17 @@ from rlvm.jobs.config import base
 SIZES = {
     "adult": (100, 16, 2e-3, 0.01, 12_000, 500),
     "dna": (100, 16, 0.07, 0.1, 9_000, 200),
-    "mushrooms": (100, 32, 2e-3, 0.01, 12_000, 500),
+    "mushrooms": (100, 32, 3e-3, 0.01, 10_000, 500),
     "nips": (100, 16, 1e-3, 0.1, 1_500, 50),
     "ocr_letters": (400, 200, 3e-3, 0.01, 45_000, 2_000),
     "rcv1": (200, 64, 2e-3, 0.03, 30_000, 1_000),
-    "web": (200, 64, 2e-3, 0.03, 8_000, 500),
+    "web": (200, 64, 3e-3, 0.01, 10_000, 500),
 }
+# hidden units of the NADE that stands for the visibles' triangular kernel
+VISIBLE_NADE = {"mushrooms": 50, "web": 100}
 # share of tanh units dropped, share of earlier visibles hidden from the kernel
 DROPOUT = {"dna": (0.3, 0.3), "nips": (0.5, 0.7)}
-EMA = {"adult": 0.998, "ocr_letters": 0.999}
+EMA = {"adult": 0.998, "mushrooms": 0.998, "ocr_letters": 0.999, "web": 0.999}
 WARMUP = {"ocr_letters": 500}
 SGD = {"dna": (0.05, 0.99, 6_000, 200), "nips": (0.01, 0.9, 3_000, 50)}
 FVSBN_RATE = {"ocr_letters": 5e-3}
@@ -55,6 +57,7 @@ def get_config(argument: str = "adult"):
     config.model.deterministic_units = (tanh,)
     config.model.autoregressive_encoder = False
     config.model.autoregressive_visibles = True
+    config.model.visible_nade = VISIBLE_NADE.get(name, 0)
     config.model.skip = False
     config.model.dropout, config.model.input_dropout = DROPOUT.get(name, (0.0, 0.0))
     return config
