@@ -9,45 +9,27 @@ inference network sees; those without the last state (STORN, DKF) need
 --config.model.inference=state.
 """
 
-from rlvm.jobs.config import base
-
-
-def layers(sizes, *activations, **more):
-    return {"sizes": sizes, "activations": activations, **more}
+from rlvm.jobs.config import emission_from_data, layers, small_state_space, state_space
 
 
 def get_config(argument: str = ""):
-    config = base()
+    config = state_space(
+        "full",
+        prefix_length=7,
+        state_dim=16,
+        observation_mean=(0.0,),
+        observation_scale=(1.0,),
+        **emission_from_data((64, 64), "softsign", "softsign"),
+        flow={"num_flows": 4, "sizes": (32, 32)},
+        transition={"kind": "highway", **layers((64, 64), "relu", "tanh")},
+        features={"size": 64},
+        prefix=layers((64, 64), "softsign", "softsign"),
+        inverse_initial=layers((64, 64), "softsign", "relu"),
+        inverse_residual=layers((64, 64), "relu", "softsign"),
+    )
     config.data.name = "arrays"
     config.data.allow_missing = True
-    config.model = {
-        "name": "ssm",
-        "conditioning": "full",
-        "prefix_length": 7,
-        "state_dim": 16,
-        "inference": "residual",
-        "initial_inference": "base",
-        "initial_scale": 0.1,
-        "emission_from_data": True,
-        "observation_mean": (0.0,),
-        "observation_scale": (1.0,),
-        "flow": {"num_flows": 4, "sizes": (32, 32)},
-        "emission": {
-            **layers((64, 64), "softsign", "softsign"),
-            "kind": "gaussian",
-            "scale_kind": "learnable",
-            "scale": (1.0,),
-        },
-        "transition": {"kind": "highway", **layers((64, 64), "relu", "tanh")},
-        "features": {"size": 64},
-        "prefix": layers((64, 64), "softsign", "softsign"),
-        "inverse_initial": layers((64, 64), "softsign", "relu"),
-        "inverse_residual": layers((64, 64), "relu", "softsign"),
-    }
-    config.objective.kl_warmup_steps = 2_000
-    config.optimizer.name = "adam"
     config.optimizer.learning_rate = 2e-3
-    config.optimizer.clip_norm = 100.0
     config.train.batch_size = 64
     config.train.num_steps = 20_000
     config.train.eval_every = 500
@@ -58,10 +40,4 @@ def get_config(argument: str = ""):
 
 
 def tiny():
-    config = get_config()
-    config.model.state_dim = 3
-    config.model.flow.update(num_flows=2, sizes=(8,))
-    config.model.features.size = 8
-    for name in ("emission", "transition", "prefix", "inverse_initial", "inverse_residual"):
-        config.model[name].update(sizes=(8, 8))
-    return config
+    return small_state_space(get_config())

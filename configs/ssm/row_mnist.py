@@ -7,12 +7,7 @@ python launch/train.py --config=configs/ssm/row_mnist.py:full --workdir=runs/row
 conditioning; the printed emission scale has no part in a Bernoulli).
 """
 
-from rlvm.jobs.config import base
-
-
-def layers(sizes, *activations, **more):
-    return {"sizes": sizes, "activations": activations, **more}
-
+from rlvm.jobs.config import layers, small_state_space, state_space
 
 TUNED = {
     "flow": {"num_flows": 4, "sizes": (64, 32)},
@@ -48,23 +43,12 @@ NETWORKS = {
 
 
 def get_config(argument: str = "full"):
-    config = base()
+    config = state_space(
+        argument.removeprefix("paper_"), prefix_length=1, state_dim=25, **NETWORKS[argument]
+    )
     config.data.name = "row_mnist"
-    config.model = {
-        "name": "ssm",
-        "conditioning": argument.removeprefix("paper_"),
-        "prefix_length": 1,
-        "state_dim": 25,
-        "inference": "residual",
-        "initial_inference": "base",
-        "initial_scale": 0.1,
-        **NETWORKS[argument],
-    }
     config.objective.kl_warmup_steps = 4_000
-    config.optimizer.name = "adam"
     config.optimizer.learning_rate = 3e-3
-    config.optimizer.momentum = 0.9
-    config.optimizer.clip_norm = 100.0
     config.train.batch_size = 128
     config.train.num_steps = 60_000
     config.train.eval_every = 5_000
@@ -80,11 +64,4 @@ def get_config(argument: str = "full"):
 
 
 def tiny():
-    config = get_config()
-    config.model.state_dim = 3
-    config.model.flow.update(num_flows=2, sizes=(8,))
-    config.model.features.size = 8
-    networks = ("emission", "transition", "prefix", "inverse_initial", "inverse_residual")
-    for name in networks:
-        config.model[name].update(sizes=(8, 8))
-    return config
+    return small_state_space(get_config())

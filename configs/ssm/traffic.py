@@ -8,23 +8,12 @@ Seattle loop: one network, conditioning its only difference, early stopping. `pa
 (`speed_matrix_2015.csv` in M; the conditioning overrules the printed `bidirectional`).
 """
 
-from rlvm.jobs.config import base
-
-
-def layers(sizes, *activations, **more):
-    return {"sizes": sizes, "activations": activations, **more}
-
+from rlvm.jobs.config import emission_from_data, layers, small_state_space, state_space
 
 STAND_IN = {
     "state_dim": 16,
-    "emission_from_data": True,
     "flow": {"num_flows": 4, "sizes": (32, 32)},
-    "emission": {
-        **layers((64,), "softsign"),
-        "kind": "gaussian",
-        "scale_kind": "learnable",
-        "scale": (1.0,),
-    },
+    **emission_from_data((64,), "softsign"),
     "transition": {"kind": "highway", **layers((64,), "softsign")},
     "features": {"size": 64},
     "prefix": layers((64, 64), "softsign", "softsign"),
@@ -67,46 +56,23 @@ OPTIMIZATION = {
 
 
 def get_config(argument: str = "full"):
-    config = base()
     conditioning = argument.removeprefix("paper_")
+    config = state_space(
+        conditioning,
+        prefix_length=1 if conditioning == "partial" else 7,
+        **NETWORKS.get(argument, STAND_IN),
+    )
     config.data.name = "traffic" if argument in NETWORKS else "metr_la"
     config.data.allow_missing = True
-    config.model = {
-        "name": "ssm",
-        "conditioning": conditioning,
-        "prefix_length": 1 if conditioning == "partial" else 7,
-        "inference": "residual",
-        "initial_inference": "base",
-        "initial_scale": 0.1,
-        "emission_from_data": False,
-        **NETWORKS.get(argument, STAND_IN),
-    }
-    config.objective.kl_warmup_steps = 2_000
-    config.optimizer.name = "adam"
-    config.optimizer.clip_norm = 100.0
-    config.train.eval_every = 500
-    config.train.log_every = 500
-    config.train.checkpoint_every = 2_000
     if argument in NETWORKS:
         batch_size, rate, beta_1 = OPTIMIZATION[argument]
-        config.train.batch_size = batch_size
-        config.train.num_steps = 150_000
+        config.train.update(batch_size=batch_size, num_steps=150_000, log_every=500)
         config.optimizer.update(learning_rate=rate, momentum=beta_1, schedule="constant")
     else:
-        config.train.batch_size = 64
-        config.train.num_steps = 15_000
+        config.train.update(batch_size=64, num_steps=6_000, eval_every=250, log_every=250)
         config.train.early_stopping_evals = 10
-        config.optimizer.learning_rate = 1e-3
     return config
 
 
 def tiny():
-    config = get_config()
-    config.model.state_dim = 3
-    config.model.flow.update(num_flows=2, sizes=(8,))
-    config.model.features.size = 8
-    for name in ("emission", "transition"):
-        config.model[name].sizes = (8,)
-    for name in ("prefix", "inverse_initial", "inverse_residual"):
-        config.model[name].sizes = (8, 8)
-    return config
+    return small_state_space(get_config())

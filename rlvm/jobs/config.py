@@ -93,6 +93,48 @@ def prediction(task: str, selects: str) -> ConfigDict:
     return config
 
 
+def layers(sizes: tuple[int, ...], *activations: str, **more: Any) -> dict[str, Any]:
+    """The fields of a feed-forward network: one activation for each width."""
+    return {"sizes": sizes, "activations": activations, **more}
+
+
+def state_space(conditioning: str, prefix_length: int, **model: Any) -> ConfigDict:
+    """`base` for a state-space model; `model` has its state_dim and its networks.
+
+    Adam, gradients clipped far out, and a slow start of the rate against posterior collapse.
+    """
+    config = base()
+    config.model = {
+        "name": "ssm",
+        "conditioning": conditioning,
+        "prefix_length": prefix_length,
+        "inference": "residual",
+        "initial_inference": "base",
+        "initial_scale": 0.1,
+        **model,
+    }
+    config.objective.kl_warmup_steps = 2_000
+    config.optimizer.name = "adam"
+    config.optimizer.clip_norm = 100.0
+    return config
+
+
+def emission_from_data(sizes: tuple[int, ...], *activations: str) -> dict[str, Any]:
+    """Fields of an emission that follows the data: Bernoulli, or Gaussian of learned scale."""
+    gaussian = {"kind": "gaussian", "scale_kind": "learnable", "scale": (1.0,)}
+    return {"emission_from_data": True, "emission": {**layers(sizes, *activations), **gaussian}}
+
+
+def small_state_space(config: ConfigDict) -> ConfigDict:
+    """`config` with three state dimensions and layers of eight units: its tiny variant."""
+    config.model.state_dim = 3
+    config.model.flow.update(num_flows=2, sizes=(8,))
+    config.model.features.size = 8
+    for name in ("emission", "transition", "prefix", "inverse_initial", "inverse_residual"):
+        config.model[name].sizes = (8,) * len(config.model[name].sizes)
+    return config
+
+
 def find(name: str) -> str:
     """Path of a config given as a file ('configs/darn/connect4.py') or a name ('darn/connect4')."""
     file, _, argument = name.partition(":")

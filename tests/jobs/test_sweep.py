@@ -46,6 +46,7 @@ def test_draws_are_uniform_in_the_scale_asked_for():
 
 
 FITS = {
+    "conditioning": "ssm/traffic:full",
     "darn_uci": "darn/uci",
     "optimizer": "darn/connect4",
     "row_mnist": "ssm/row_mnist",
