@@ -67,7 +67,7 @@ def _features(splits: Splits) -> dict[str, tfds.features.Tensor]:
 
 def make(name: str, source: Source, variant: str, files: Files, data_dir: Path) -> ArraysBuilder:
     """The builder of `name` whose files go under `data_dir`; `variant` may be ''."""
-    stored = source.stored(variant, files.seed)
+    stored = source.stored(variant, files.seed, files.num_examples)
     attributes = {
         "SOURCE": source,
         "VERSION": tfds.core.Version(source.version),

@@ -60,12 +60,14 @@ def load(
     manual_dir: PathLike | None = None,
     path: PathLike = "",
     seed: int = 0,
+    num_examples: int = 0,
     allow_missing: bool = False,
 ) -> Dataset:
     """Open the data set `name` ('connect4', 'mnist/static', ...), preparing it if need be.
 
     `manual_dir` holds files that the user provides; `path` is the `.npz` of name 'arrays', where
-    `allow_missing` lets sequences hold NaN. `seed` chooses the content of sets drawn from a seed.
+    `allow_missing` lets sequences hold NaN. `seed` chooses the content of sets drawn from a seed,
+    `num_examples` the size of sets that are generated (0 leaves it to them).
     """
     data_dir = _local(data_dir, "data_dir")
     if name == ARRAYS:
@@ -74,7 +76,11 @@ def load(
     base, _, variant = name.partition("/")
     source = _source(base)
     variant = _variant(base, source, variant, manual_dir)
-    files = Files(_join(base, variant), data_dir, manual_dir, seed)
+    if num_examples and not source.variants[variant].sized:
+        raise ValueError(
+            f"num_examples is {num_examples}, but {_join(base, variant)} has a size of its own"
+        )
+    files = Files(_join(base, variant), data_dir, manual_dir, seed, num_examples)
     return _open(_source_folder(base, source, variant, files))
 
 
@@ -119,7 +125,7 @@ def _local(path: PathLike, flag: str) -> Path:
 
 def _source_folder(base: str, source: Source, variant: str, files: Files) -> Path:
     """The packed copy of a builder's data set, prepared first where there is none."""
-    stored = source.stored(variant, files.seed)
+    stored = source.stored(variant, files.seed, files.num_examples)
     folder = files.data_dir / base / stored / source.version
     if packed.is_whole(folder / PACKED):
         return folder / PACKED

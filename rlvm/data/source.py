@@ -27,12 +27,17 @@ Splits = Mapping[str, Mapping[str, np.ndarray]]
 
 @dataclasses.dataclass(frozen=True)
 class Files:
-    """Where one preparation looks for files and keeps what it downloads."""
+    """Where one preparation looks for files and keeps what it downloads.
+
+    `seed` and `num_examples` are what the user wishes of a set that is generated; 0 examples leave
+    their number to the set.
+    """
 
     name: str
     data_dir: Path
     manual_dir: Path | None = None
     seed: int = 0
+    num_examples: int = 0
 
     def manual(self, filename: str) -> Path | None:
         """The path of `filename` in manual_dir, None where it is not there."""
@@ -62,12 +67,13 @@ class Variant:
 
     `kind` is 'binary', 'grey' or 'real'. `binarize` marks grey values x in 0..255 that become
     binary by x ~ Bernoulli(x/255), afresh for each batch. `seeded` marks content that depends on
-    the seed.
+    the seed, `sized` a set that can be generated with any number of examples.
     """
 
     kind: str
     binarize: bool = False
     seeded: bool = False
+    sized: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,10 +90,12 @@ class Source:
     read: Callable[[str, Files], Splits]
     default: Callable[[Path | None], str] | None = None
 
-    def stored(self, variant: str, seed: int) -> str:
-        """The name under which a variant is stored: it tells seeds other than 0 apart."""
-        seeded = self.variants[variant].seeded and seed != 0
-        return f"{variant}_seed{seed}" if seeded else variant
+    def stored(self, variant: str, seed: int, num_examples: int = 0) -> str:
+        """The name under which a variant is stored: it tells seeds other than 0 and sizes apart."""
+        name, wanted = variant, self.variants[variant]
+        if wanted.sized and num_examples:
+            name += f"_{num_examples}"
+        return f"{name}_seed{seed}" if wanted.seeded and seed else name
 
 
 def prepare_command(name: str, data_dir: os.PathLike, manual_dir: os.PathLike | str | None) -> str:

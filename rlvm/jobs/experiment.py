@@ -60,6 +60,7 @@ def load_data(config: ConfigDict, data_dir=None, manual_dir=None) -> Dataset:
         data_dir=data_dir or dataset.default_data_dir(),
         manual_dir=manual_dir,
         path=config.data.path,
+        num_examples=config.data.get("num_examples", 0),
         allow_missing=config.data.get("allow_missing", False),
     )
 
