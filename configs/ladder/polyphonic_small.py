@@ -12,11 +12,9 @@ from rlvm.jobs.config import prediction
 
 LAYERS = (
     # encoder   stride  channels filter   decoder     filter
-    ("ConvLSTM", 1, 4, (1, 3), "ConvG2", (1, 3)),
     ("ConvLSTM", 2, 8, (1, 3), "ConvG2", (1, 3)),
     ("ConvLSTM", 2, 12, (1, 3), "ConvG2", (1, 3)),
     ("ConvLSTM", 2, 16, (1, 3), "ConvG2", (1, 3)),
-    ("ConvLSTM", 2, 20, (1, 3), "ConvG2", (1, 3)),
     ("AvgPool", 2, None, (1, 2), "G1", None),
     ("LSTM", None, 96, None, "G1", None),
     ("SoftMax", None, 19, None, "Identity", None),
@@ -41,7 +39,7 @@ def get_config(argument: str = ""):
     config.optimizer.weight_decay = 0.01
     config.optimizer.clip_norm = 200.0
     config.optimizer.ema_decay = 0.99
-    config.train.num_steps = 3_000
+    config.train.num_steps = 2_500
     config.train.batch_size = 16
     config.train.eval_every = 100
     config.train.log_every = 50

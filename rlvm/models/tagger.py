@@ -102,7 +102,7 @@ class RTagger(nn.Module):
         if carry is None:
             carry = self._start(jnp.zeros((len(x), self.num_groups, *self.frame_shape[:2], 1)))
         scanned = nn.scan(
-            Grouping,
+            nn.remat(Grouping, prevent_cse=False),  # computed again for the gradient: less memory
             variable_broadcast=("params",),
             variable_axes={"batch_stats": 0, "moments": 0},
             split_rngs={"params": False},

@@ -5,8 +5,10 @@ Inside a scan, XLA's CPU convolution takes 2 to 16 times as long as the matmul o
 their patches would take too much memory.
 """
 
+import functools
 from collections.abc import Sequence
 
+import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jax import lax
@@ -37,8 +39,33 @@ class Convolution(nn.Module):
         return y
 
 
-def convolve(x: Array, kernel: Array, strides: Sequence[int], up: Sequence[int]) -> Array:
-    """Correlate x, dilated by `up`, with the kernel [h, w, C, F]."""
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+def convolve(x: Array, kernel: Array, strides: tuple[int, ...], up: tuple[int, ...]) -> Array:
+    """Correlate x, dilated by `up`, with the kernel [h, w, C, F].
+
+    Its gradient is its own so that a scan keeps x for it and no patches of x.
+    """
+    by_matmul, by_convolution = _ways(x, kernel, strides, up)
+    return lax.platform_dependent(x, kernel, cpu=by_matmul, default=by_convolution)
+
+
+def _forward(x, kernel, strides, up):
+    return convolve(x, kernel, strides, up), (x, kernel)
+
+
+def _backward(strides, up, kept, cotangent):
+    pullbacks = [
+        lambda x, kernel, y, way=way: jax.vjp(way, x, kernel)[1](y)
+        for way in _ways(*kept, strides, up)
+    ]
+    return lax.platform_dependent(*kept, cotangent, cpu=pullbacks[0], default=pullbacks[1])
+
+
+convolve.defvjp(_forward, _backward)
+
+
+def _ways(x, kernel, strides, up):
+    """The two computations: as one matmul of patches (where the filter is small), and XLA's own."""
     pads = [
         _padding(size, taps, s, u)
         for size, taps, s, u in zip(x.shape[1:3], kernel.shape[:2], strides, up, strict=True)
@@ -52,9 +79,8 @@ def convolve(x: Array, kernel: Array, strides: Sequence[int], up: Sequence[int])
     def matmul(x, kernel):
         return patches(x, kernel.shape[:2], strides, pads, up) @ kernel.reshape(-1, kernel.shape[3])
 
-    if kernel.shape[0] * kernel.shape[1] > MOST_TAPS:
-        return convolution(x, kernel)
-    return lax.platform_dependent(x, kernel, cpu=matmul, default=convolution)
+    small = kernel.shape[0] * kernel.shape[1] <= MOST_TAPS
+    return matmul if small else convolution, convolution
 
 
 def _padding(size: int, taps: int, stride: int, up: int) -> tuple[int, ...]:
