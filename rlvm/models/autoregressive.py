@@ -45,10 +45,14 @@ class BinaryVectors(abc.ABC):
     def sample_from(self, surrogate: Surrogate, noise: Array) -> Array:
         """The draw that uniforms `noise` [..., units] give when each unit passes `surrogate`."""
 
+    def draw(self, surrogate: Surrogate, noise: Array) -> tuple[Array, Array]:
+        """The draw of `sample_from` and its log probability."""
+        value = self.sample_from(surrogate, noise)
+        return value, self.log_prob(value)
+
     def sample_with(self, surrogate: Surrogate, rng: Array) -> tuple[Array, Array]:
         """Draw h through `surrogate`; returns h and log p(h) at that same h."""
-        value = self.sample_from(surrogate, uniforms(rng, self.units))
-        return value, self.log_prob(value)
+        return self.draw(surrogate, uniforms(rng, self.units))
 
     def sample(self, rng: Array) -> Array:
         """One exact draw for each key of `rng`."""
@@ -165,13 +169,24 @@ class Hierarchy(BinaryVectors):
         terms = [self.conditional(k, layers).log_prob(layers[k]) for k in self.order]
         return functools.reduce(jnp.add, terms)
 
-    def sample_from(self, surrogate: Surrogate, noise: Array) -> Array:
-        """The draw that uniforms `noise` [..., sum(sizes)] give through `surrogate`."""
+    def draw(self, surrogate: Surrogate, noise: Array) -> tuple[Array, Array]:
+        """The draw that uniforms `noise` [..., sum(sizes)] give, and its log probability.
+
+        A layer is drawn and priced by one distribution: its features are computed once, and so is
+        their gradient.
+        """
         noises = split_layers(noise, self.sizes)
         drawn: dict[int, Array] = {}
+        terms = []
         for k in self.order:
-            drawn[k] = self.conditional(k, drawn).sample_from(surrogate, noises[k])
-        return jnp.concatenate([drawn[k] for k in range(len(self.sizes))], axis=-1)
+            drawn[k], term = self.conditional(k, drawn).draw(surrogate, noises[k])
+            terms.append(term)
+        value = jnp.concatenate([drawn[k] for k in range(len(self.sizes))], axis=-1)
+        return value, functools.reduce(jnp.add, terms)
+
+    def sample_from(self, surrogate: Surrogate, noise: Array) -> Array:
+        """The draw that uniforms `noise` [..., sum(sizes)] give through `surrogate`."""
+        return self.draw(surrogate, noise)[0]
 
 
 def split_layers(value: Array, sizes: tuple[int, ...]) -> list[Array]:

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
+from rlvm.training import compiler
 from rlvm.training.state import TrainState
 from rlvm.training.step import Step, accumulate, zero_metrics
 from rlvm.types import Array, PyTree
@@ -85,7 +86,12 @@ class Parallel:
                 run, AXIS, in_axes=(0, 0, None), donate_argnums=0, devices=self.devices
             )
         else:
-            self._run = jax.jit(run, donate_argnums=0, out_shardings=self.replicated)
+            self._run = jax.jit(
+                run,
+                donate_argnums=0,
+                out_shardings=self.replicated,
+                compiler_options=compiler.options(self.devices[0].platform),
+            )
 
     def _positions(self) -> Array:
         """Positions of the global batch for the device that asks."""
