@@ -25,12 +25,12 @@ def main() -> None:
         limit=LIMIT.value,
         checkpoint=CHECKPOINT.value,
     )
-    result, nll = evaluate(WORKDIR.value, request, DATA_DIR.value, MANUAL_DIR.value)
+    result, per_example = evaluate(WORKDIR.value, request, DATA_DIR.value, MANUAL_DIR.value)
     line = json.dumps(result)
     if OUTPUT.value:
         pathlib.Path(OUTPUT.value).write_text(line + "\n")
     if PER_EXAMPLE.value:
-        np.savez_compressed(PER_EXAMPLE.value, nll=nll)
+        np.savez_compressed(PER_EXAMPLE.value, **per_example)
     tenth = result["extra"].get("nll_nats_tenth_of_samples")
     if tenth is not None:
         print(f"NLL with {NUM_SAMPLES.value // 10} samples: {tenth:.4f} nats (biased upwards more)")
@@ -48,5 +48,7 @@ if __name__ == "__main__":
     REPEATS = flags.DEFINE_integer("repeats", 10, "Repeats, for the Monte Carlo interval.", 1)
     LIMIT = flags.DEFINE_integer("limit", None, "Only the first N examples.", 1)
     OUTPUT = flags.DEFINE_string("output", "", "Also write the JSON object here.")
-    PER_EXAMPLE = flags.DEFINE_string("per_example", "", "Write each example's NLL to this .npz.")
+    PER_EXAMPLE = flags.DEFINE_string(
+        "per_example", "", "Write each example's NLL, and its label, to this .npz."
+    )
     run(main)

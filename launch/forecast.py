@@ -14,6 +14,7 @@ from rlvm.launch.flags import define_checkpoint, define_folders, define_workdir,
 def main() -> None:
     """Forecast."""
     from rlvm.jobs import forecast as job
+    from rlvm.jobs import forecast_figures
 
     request = job.Request(
         split=SPLIT.value,
@@ -27,7 +28,7 @@ def main() -> None:
     if OUTPUT.value:
         job.save(arrays, OUTPUT.value)
     if FIGURE.value:
-        job.draw_futures(arrays, FIGURE.value)
+        forecast_figures.draw_futures({"forecast": arrays}, FIGURE.value)
     print(json.dumps(scores))
 
 

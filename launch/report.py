@@ -2,6 +2,8 @@
 
 python launch/report.py --results=configs/darn/results.jsonl [--readme=README.md]
 python launch/report.py --sweep=W [--figure=F.png]      (the trials of a sweep, the best first)
+python launch/report.py --plot=futures|final_positions|digits --figure=F.png \
+    --arrays=full=F.npz,partial=P.npz      (what launch/forecast.py and launch/digits.py wrote)
 """
 
 import pathlib
@@ -13,12 +15,30 @@ from rlvm.launch.flags import run
 
 def main() -> None:
     """Report."""
-    if SWEEP.value:
+    if PLOT.value:
+        draw()
+    elif SWEEP.value:
         report_sweep()
     elif RESULTS.value:
         report_results()
     else:
-        raise ValueError("Pass --results or --sweep.")
+        raise ValueError("Pass --results, --sweep or --plot.")
+
+
+def draw() -> None:
+    """One of the figures of "Mind the Gap" from arrays of several models."""
+    from rlvm.jobs import forecast_figures
+
+    if not FIGURE.value or not all("=" in pair for pair in ARRAYS.value):
+        raise ValueError("--plot needs --figure=F.png and --arrays=NAME=FILE,NAME=FILE.")
+    pairs = [pair.split("=", 1) for pair in ARRAYS.value]
+    arrays = {name: forecast_figures.load(file) for name, file in pairs}
+    plots = {
+        "final_positions": forecast_figures.draw_final_positions,
+        "digits": forecast_figures.draw_digits,
+        "futures": forecast_figures.draw_futures,
+    }
+    plots[PLOT.value](arrays, FIGURE.value)
 
 
 def report_results() -> None:
@@ -48,5 +68,8 @@ if __name__ == "__main__":
     RESULTS = flags.DEFINE_string("results", "", "A results.jsonl.")
     README = flags.DEFINE_string("readme", "", "A file with two marks <!-- results:FAMILY -->.")
     SWEEP = flags.DEFINE_string("sweep", "", "The --workdir of a sweep.")
-    FIGURE = flags.DEFINE_string("figure", "", "Draw the sweep to this .png.")
+    PLOTS = ["final_positions", "digits", "futures"]
+    PLOT = flags.DEFINE_enum("plot", None, PLOTS, "Figures 2, 3 and 4 of Mind the Gap.")
+    ARRAYS = flags.DEFINE_list("arrays", [], "NAME=FILE.npz of each model in the plot.")
+    FIGURE = flags.DEFINE_string("figure", "", "Draw the sweep or plot to this .png.")
     run(main)

@@ -19,7 +19,6 @@ from rlvm.inference import likelihood, particle_filter, predictor
 from rlvm.inference.activity import paired_covariance
 from rlvm.inference.contrastive_divergence import EnergyBased
 from rlvm.jobs import config as configs
-from rlvm.jobs import experiment as experiments
 from rlvm.jobs import load as loading
 from rlvm.jobs import workdir
 from rlvm.training import metrics
@@ -54,11 +53,14 @@ def evaluate(
     request: Request,
     data_dir: epath.PathLike | None = None,
     manual_dir: epath.PathLike | None = None,
-) -> tuple[dict[str, Any], np.ndarray]:
-    """The evaluation's JSON object and the NLL [N] in nats in the split's order."""
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """The evaluation's JSON object; and per example `nll` in nats, with `y` and `lengths` if any.
+
+    `nll` [N] is the description length where only the bound was measured.
+    """
     started = time.perf_counter()
     model = loading.load(path, request.checkpoint)
-    data = open_data(model, data_dir, manual_dir)
+    data = loading.open_data(model, data_dir, manual_dir)
     if request.split not in data.splits:
         raise ValueError(
             f"{data.name} has no split '{request.split}'. Splits: {', '.join(data.splits)}."
@@ -66,19 +68,10 @@ def evaluate(
     terms = measure(model, data, request)  # name: [repeats, N]
     seconds = time.perf_counter() - started
     result = report(model, data, request, terms, seconds, train_seconds(path, model))
-    per_example = terms["nll"] if "nll" in terms else terms["description_length"]
-    return dict(metrics.validate(result)), per_example.mean(axis=0)
-
-
-def open_data(model: loading.Model, data_dir, manual_dir) -> dataset.Dataset:
-    """The data set the model was trained on, checked by its content."""
-    data = experiments.load_data(model.experiment.config, data_dir, manual_dir)
-    if dict(data.sha256) != dict(model.data["sha256"]):
-        raise ValueError(
-            f"The model was trained on {model.data['name']} of other content than {data.name} "
-            "here; pass the --data_dir or --manual_dir it was trained with."
-        )
-    return data
+    nll = terms["nll" if "nll" in terms else "description_length"].mean(axis=0)
+    arrays = data.splits[request.split]
+    beside = {k: np.asarray(arrays[k][: len(nll)]) for k in ("y", "lengths") if k in arrays}
+    return dict(metrics.validate(result)), {"nll": nll, **beside}
 
 
 def measure(model: loading.Model, data: dataset.Dataset, request: Request) -> dict[str, np.ndarray]:

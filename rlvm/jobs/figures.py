@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 
-def _pyplot():
+def pyplot():
+    """Matplotlib without a screen."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -21,22 +22,24 @@ def save(figure, path: str) -> None:
     """Write a figure, making its folder."""
     pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=120, bbox_inches="tight")
-    _pyplot().close(figure)
+    pyplot().close(figure)
 
 
 def draw_samples(
-    arrays: Mapping[str, np.ndarray], dataset: str, path: str, count: int = 32
+    arrays: Mapping[str, np.ndarray], dataset: str, path: str, kind: str = "binary", count: int = 32
 ) -> None:
     """Samples, each with its nearest training example to the right of it."""
     samples, nearest = arrays["samples"][:count], arrays["nearest_train"][:count]
     columns = 2 * min(8, len(samples))
     rows = math.ceil(2 * len(samples) / columns)
-    figure, axes = _pyplot().subplots(
+    figure, axes = pyplot().subplots(
         rows, columns, figsize=(0.8 * columns, 0.8 * rows), squeeze=False
     )
     for axis in axes.flat:
         axis.set_axis_off()
     draw = draw_board if dataset.startswith("connect4") else draw_vector
+    if kind == "real":
+        draw = draw_sequence
     for k, pair in enumerate(zip(samples, nearest, strict=True)):
         for side, value in enumerate(pair):
             row, column = divmod(2 * k + side, columns)
@@ -61,7 +64,7 @@ def _disc(column: int, height: int, bits: np.ndarray):
     colors = {(1, 0, 0): "#d7263d", (0, 1, 0): "white", (0, 0, 1): "#f5c518"}
     x, blank, o = (int(bit) for bit in bits)
     color = colors.get((x, blank, o), "black")
-    return _pyplot().Circle((column, height), 0.4, color=color)
+    return pyplot().Circle((column, height), 0.4, color=color)
 
 
 def draw_vector(axis, vector: np.ndarray) -> None:
@@ -71,9 +74,22 @@ def draw_vector(axis, vector: np.ndarray) -> None:
     axis.imshow(vector.reshape(shape), cmap="gray_r", vmin=0, vmax=1, aspect="auto")
 
 
+def draw_sequence(axis, sequence: np.ndarray) -> None:
+    """Real values over time, or where there are more than one a step, their path from above."""
+    axis.plot(*trajectory(sequence), "k-", linewidth=1.0)
+    axis.set_aspect("auto" if sequence.shape[-1] == 1 else "equal", adjustable="datalim")
+
+
+def trajectory(sequence: np.ndarray, start: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """A sequence [T, D] as points to plot: (time, x) where D = 1, else its first two dimensions."""
+    if sequence.shape[-1] == 1:
+        return start + np.arange(len(sequence)), sequence[:, 0]
+    return sequence[:, 0], sequence[:, 1]
+
+
 def draw_curves(runs: Mapping[str, Sequence[Mapping[str, Any]]], path: str) -> None:
     """Training and validation curves of workdirs: the tightest bound each logs, in nats."""
-    figure, axis = _pyplot().subplots(figsize=(6, 4))
+    figure, axis = pyplot().subplots(figsize=(6, 4))
     lowest = []
     for number, (name, lines) in enumerate(runs.items()):
         for split, style in (("train", ":"), ("valid", "-")):
@@ -93,7 +109,7 @@ def draw_curves(runs: Mapping[str, Sequence[Mapping[str, Any]]], path: str) -> N
 
 def draw_sweep(points: Mapping[str, Sequence[tuple[str, float]]], path: str) -> None:
     """Validation value against each field of a sweep, one panel a field."""
-    figure, axes = _pyplot().subplots(
+    figure, axes = pyplot().subplots(
         1, len(points), figsize=(3 * len(points), 3), sharey=True, squeeze=False
     )
     for axis, (field, pairs) in zip(axes[0], points.items(), strict=True):

@@ -10,7 +10,6 @@ from etils import epath
 
 from rlvm.data.pipeline import Decoder, evaluation_batches, example_keys
 from rlvm.inference import forecast as forecasts
-from rlvm.jobs import evaluate
 from rlvm.jobs import load as loading
 
 BATCH_SIZE = 50
@@ -40,11 +39,7 @@ def forecast(
 
     Sequences that end with the prefix have no future and are left out.
     """
-    model = loading.load(path, request.checkpoint)
-    if not hasattr(model.experiment.model, "continue_from"):
-        name = model.experiment.config.model.name
-        raise ValueError(f"A forecast needs a state-space model; this workdir holds '{name}'.")
-    data = evaluate.open_data(model, data_dir, manual_dir)
+    model, data = loading.load_state_space(path, request.checkpoint, data_dir, manual_dir)
     rows = longer_than(data.splits[request.split], request.prefix)
     samples = draw(model, rows, Decoder(data.kind, data.binarize), request)
     x = np.asarray(rows["x"][: samples.shape[1]], np.float64)
@@ -116,23 +111,3 @@ def save(arrays: dict[str, np.ndarray], output: str) -> None:
     """Write the arrays to an .npz."""
     pathlib.Path(output).parent.mkdir(parents=True, exist_ok=True)
     np.savez_compressed(output, allow_pickle=False, **arrays)
-
-
-def draw_futures(arrays: dict[str, np.ndarray], path: str, count: int = 4, futures: int = 20):
-    """Figure 4: prefix, sampled futures and truth, over time if D = 1, else from above."""
-    from rlvm.jobs import figures
-
-    prefix, samples, truth = arrays["prefix"], arrays["samples"], arrays["truth"]
-    count, k = min(count, len(truth)), prefix.shape[1]
-    figure, axes = figures._pyplot().subplots(1, count, figsize=(3.2 * count, 3.0), squeeze=False)
-    later = np.arange(k - 1, k + truth.shape[1])
-    for n, axis in enumerate(axes[0]):
-        paths = [(sample, "C0-", 0.6) for sample in samples[:futures, n]] + [(truth[n], "k--", 1.5)]
-        for future, style, width in paths:
-            line = np.concatenate([prefix[n, -1:], future])
-            points = (later, line[:, 0]) if line.shape[1] == 1 else (line[:, 0], line[:, 1])
-            axis.plot(*points, style, linewidth=width, alpha=0.7)
-        known = prefix[n]
-        points = (np.arange(k), known[:, 0]) if known.shape[1] == 1 else (known[:, 0], known[:, 1])
-        axis.plot(*points, "k-", linewidth=1.5)
-    figures.save(figure, path)

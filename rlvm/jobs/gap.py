@@ -8,7 +8,6 @@ it can lie on either side of it.
 """
 
 import dataclasses
-import logging
 from typing import Any
 
 import jax
@@ -18,15 +17,11 @@ from etils import epath
 from ml_collections import ConfigDict
 
 from rlvm.data.dataset import Dataset
-from rlvm.data.pipeline import training_source
 from rlvm.jobs import evaluate
 from rlvm.jobs import experiment as experiments
 from rlvm.jobs import load as loading
-from rlvm.training import parallel
-from rlvm.training.state import TrainState, create
-from rlvm.training.step import make_step
-
-LOG = logging.getLogger(__name__)
+from rlvm.jobs.optimise import optimise
+from rlvm.training.state import create
 
 POSTERIOR = "inverse"  # the inference network's parameters; all others are the generative model's
 
@@ -51,11 +46,7 @@ def gap(
     manual_dir: epath.PathLike | None = None,
 ) -> dict[str, Any]:
     """The gap's parts in nats per sequence, as a JSON object."""
-    model = loading.load(path, request.checkpoint)
-    if not hasattr(model.experiment.model, "conditioning"):
-        name = model.experiment.config.model.name
-        raise ValueError(f"A gap needs a state-space model; this workdir holds '{name}'.")
-    data = evaluate.open_data(model, data_dir, manual_dir)
+    model, data = loading.load_state_space(path, request.checkpoint, data_dir, manual_dir)
     found = {
         "bound": -measured(model, data, request, "bound", 1),
         "importance": -measured(model, data, request, "importance", request.num_samples),
@@ -108,21 +99,6 @@ def refit(model: loading.Model, data: Dataset, num_steps: int) -> loading.Model:
     kept = jax.tree.map(jax.numpy.copy, dict(model.state.eval_params))
     params = {**kept, POSTERIOR: fresh[POSTERIOR]}
     state = create({"params": params}, optimizer, ema=False)
-    step = make_step(experiment.objective, optimizer)
-    state = run(step, state, config, data)
+    state = optimise(experiment.objective, optimizer, state, data, config)
     experiment = dataclasses.replace(experiment, optimizer=optimizer)
     return dataclasses.replace(model, experiment=experiment, state=state)
-
-
-def run(step, state: TrainState, config: ConfigDict, data: Dataset) -> TrainState:
-    """`num_steps` steps on the train split."""
-    train = config.train
-    source = training_source(data, train.batch_size, config.seed, train.steps_per_dispatch)
-    dispatch = parallel.Parallel("jit", step, source, config.seed)
-    state, done = dispatch.place(state), 0
-    while done < train.num_steps:
-        count = min(train.steps_per_dispatch, train.num_steps - done)
-        state, totals = dispatch(state, source.inputs(done, count), count)
-        done += count
-        LOG.info("Refit step %d: loss %.3f", done, float(totals["sums"]["loss"]) / count)
-    return jax.tree.map(jax.numpy.asarray, dispatch.collect(state))

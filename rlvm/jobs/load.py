@@ -7,8 +7,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from etils import epath
 
+from rlvm.data.dataset import Dataset
 from rlvm.inference import likelihood
 from rlvm.jobs import cache, partition, workdir
 from rlvm.jobs import experiment as experiments
@@ -64,9 +66,17 @@ class Model:
         keys = jax.random.split(jax.random.key(seed), batch["x"].shape[0])
         return self._importance(self.variables, batch, keys, num_samples)
 
-    def sample(self, num_samples: int, seed: int = 0) -> Array:
-        """Exact ancestral draws of x: [N, ...]."""
-        return self._sample(self.variables, jax.random.split(jax.random.key(seed), num_samples))
+    def sample(self, num_samples: int, seed: int = 0, x=None) -> Array:
+        """Exact ancestral draws of x: [N, ...].
+
+        Controls and lengths, where a model has them, come from the rows of `x`, taken in turn;
+        without `x` controls are 0 and sequences are of full length.
+        """
+        blank = {k: np.zeros_like(v) for k, v in self.experiment.example.items() if k != "lengths"}
+        context = blank if x is None else self.batch(x)
+        rows = {k: jnp.asarray(v)[jnp.arange(num_samples) % len(v)] for k, v in context.items()}
+        keys = jax.random.split(jax.random.key(seed), num_samples)
+        return self._sample(self.variables, keys, rows)
 
     @functools.cached_property
     def _log_prob(self):
@@ -84,21 +94,44 @@ class Model:
 
     @functools.cached_property
     def _sample(self):
-        model, example = self.experiment.model, self.experiment.example
+        model = self.experiment.model
 
-        def sample(variables, keys):
-            return ancestral(model.bind(variables), keys, example)
+        def sample(variables, keys, rows):
+            return ancestral(model.bind(variables), keys, rows)
 
         return jax.jit(sample)
 
 
 def ancestral(model, keys: Array, batch: Batch) -> Array:
-    """Exact draws of x, one per key [N]: a density's own, else z ~ p(z), then x ~ p(x | z)."""
+    """Exact draws of x, one per key [N]: a density's own, else z ~ p(z), then x ~ p(x | z).
+
+    `batch` has a row for each key where the model reads controls or lengths from it.
+    """
     if isinstance(model, Density):
         return model.sample(keys)
     pair = jax.vmap(jax.random.split)(keys)
     z = model.prior(batch).sample(pair[:, 0])
     return model.likelihood(z, batch).sample(pair[:, 1])
+
+
+def open_data(model: Model, data_dir, manual_dir) -> Dataset:
+    """The data set the model was trained on, checked by its content."""
+    data = experiments.load_data(model.experiment.config, data_dir, manual_dir)
+    if dict(data.sha256) != dict(model.data["sha256"]):
+        raise ValueError(
+            f"The model was trained on {model.data['name']} of other content than {data.name} "
+            "here; pass the --data_dir or --manual_dir it was trained with."
+        )
+    return data
+
+
+def load_state_space(path: epath.PathLike, checkpoint: str, data_dir, manual_dir):
+    """The state-space model of a workdir and its data set; refuses other models."""
+    model = load(path, checkpoint)
+    if not hasattr(model.experiment.model, "filter_steps"):
+        name = model.experiment.config.model.name
+        raise ValueError(f"This needs a state-space model; {path} holds '{name}'.")
+    return model, open_data(model, data_dir, manual_dir)
 
 
 def load(path: epath.PathLike, checkpoint: str = "best") -> Model:

@@ -6,7 +6,7 @@ import numpy as np
 from etils import epath
 
 from rlvm.data.pipeline import stored_one
-from rlvm.jobs import evaluate, figures, workdir
+from rlvm.jobs import figures, workdir
 from rlvm.jobs import load as loading
 
 
@@ -18,23 +18,30 @@ def sample(
     data_dir: epath.PathLike | None = None,
     manual_dir: epath.PathLike | None = None,
 ) -> dict[str, np.ndarray]:
-    """`samples` [N, D] and `nearest_train` [N, D], the training rows at least distance."""
+    """`samples` [N, ...] and `nearest_train` [N, ...], the training rows at least distance.
+
+    Controls and lengths are those of the first training rows.
+    """
     model = loading.load(path, checkpoint)
-    samples = np.asarray(model.sample(num_samples, seed))
-    train = evaluate.open_data(model, data_dir, manual_dir).splits["train"]["x"]
+    train = loading.open_data(model, data_dir, manual_dir).splits["train"]
+    first = {name: np.asarray(array[:num_samples]) for name, array in train.items()}
+    samples = np.asarray(model.sample(num_samples, seed, first))
     scale = stored_one(model.data["kind"], model.data["binarize"])
-    return {"samples": samples, "nearest_train": nearest(samples, train, scale)}
+    return {"samples": samples, "nearest_train": nearest(samples, train["x"], scale)}
 
 
 def nearest(samples: np.ndarray, train: np.ndarray, scale: float, block: int = 4096) -> np.ndarray:
-    """The row of `train` / `scale` at least squared distance from each sample."""
+    """The row of `train` / `scale` at least mean squared distance, over its observed values."""
     flat = samples.reshape(len(samples), -1)
     best = np.full(len(flat), np.inf)
     rows = np.zeros_like(flat)
     for start in range(0, len(train), block):
         part = np.asarray(train[start : start + block], np.float32).reshape(-1, flat.shape[1])
         part = part / scale
-        distance = (part**2).sum(1) - 2 * flat @ part.T  # up to |sample|^2
+        seen = ~np.isnan(part)
+        known = np.where(seen, part, 0.0)
+        total = (flat**2) @ seen.T - 2 * flat @ known.T + (known**2).sum(1)
+        distance = np.where(seen.any(1), total / np.maximum(seen.sum(1), 1), np.inf)
         index = np.argmin(distance, axis=1)
         value = distance[np.arange(len(flat)), index]
         closer = value < best
@@ -48,4 +55,5 @@ def save(arrays: dict[str, np.ndarray], output: str, figure: str, path: epath.Pa
         pathlib.Path(output).parent.mkdir(parents=True, exist_ok=True)
         np.savez_compressed(output, allow_pickle=False, **arrays)
     if figure:
-        figures.draw_samples(arrays, workdir.read_data(path)["name"], figure)
+        data = workdir.read_data(path)
+        figures.draw_samples(arrays, data["name"], figure, data["kind"])

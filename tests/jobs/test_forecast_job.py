@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from rlvm.jobs import config as configs
-from rlvm.jobs import evaluate
+from rlvm.jobs import evaluate, forecast_figures
 from rlvm.jobs import forecast as job
 from rlvm.jobs.train import train
 
@@ -57,8 +57,11 @@ def test_forecast_is_written_and_drawn(run):
     job.save(arrays, str(run / "out" / "F.npz"))
     with np.load(run / "out" / "F.npz") as written:
         assert set(written) == {"prefix", "samples", "truth"}
-    job.draw_futures(arrays, str(run / "out" / "F.png"))
-    assert (run / "out" / "F.png").stat().st_size > 1000
+    read = forecast_figures.load(str(run / "out" / "F.npz"))
+    forecast_figures.draw_futures({"a": read, "b": arrays}, str(run / "out" / "F.png"))
+    forecast_figures.draw_final_positions({"a": read, "b": arrays}, str(run / "out" / "G.png"))
+    for name in ("F.png", "G.png"):
+        assert (run / "out" / name).stat().st_size > 1000
 
 
 def test_forecast_errors(run):
@@ -81,9 +84,9 @@ def test_last_position_is_each_sequences_own():
 
 def test_evidence_by_particle_filter_is_above_the_bound(run):
     request = evaluate.Request(estimator="particle_filter", num_samples=500, repeats=2)
-    filtered, nll = evaluate.evaluate(run / "work", request, data_dir=run / "data")
+    filtered, per_example = evaluate.evaluate(run / "work", request, data_dir=run / "data")
     assert filtered["num_samples"] == 500
-    np.testing.assert_allclose(nll.mean(), filtered["nll_nats"], rtol=1e-6)
+    np.testing.assert_allclose(per_example["nll"].mean(), filtered["nll_nats"], rtol=1e-6)
     bound = evaluate.Request(estimator="bound", repeats=2)
     result, _ = evaluate.evaluate(run / "work", bound, data_dir=run / "data")
     assert filtered["nll_nats"] < result["bound_nats"]  # untrained: the bound is loose

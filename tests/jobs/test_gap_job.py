@@ -2,8 +2,8 @@ import jax
 import numpy as np
 
 from rlvm.jobs import config as configs
-from rlvm.jobs import evaluate, gap
-from rlvm.jobs.load import load
+from rlvm.jobs import gap
+from rlvm.jobs.load import load, open_data
 from rlvm.jobs.train import train
 from rlvm.models.ssm import preset
 
@@ -17,7 +17,7 @@ def test_the_refit_moves_the_posterior_alone(tmp_path):
     config.train.update(num_steps=2, eval_every=2, batch_size=8, steps_per_dispatch=2)
     train(config, tmp_path / "work", data_dir=tmp_path / "data")
     model = load(tmp_path / "work")
-    data = evaluate.open_data(model, tmp_path / "data", None)
+    data = open_data(model, tmp_path / "data", None)
     refitted = gap.refit(model, data, num_steps=3)
     before, after = model.state.params, refitted.state.params
     for name in before.keys() - {"inverse"}:

@@ -1,12 +1,14 @@
 """What a state emits: p(x_t | z_t), and the likelihood of a whole sequence."""
 
+import math
 from collections.abc import Sequence
 
 import flax.linen as nn
 import jax.numpy as jnp
 
+from rlvm.models.autoregressive import hard_threshold, uniforms
 from rlvm.models.distributions import Bernoulli, Normal
-from rlvm.models.ssm.noise import normals, uniforms
+from rlvm.models.ssm.noise import normals
 from rlvm.nn.feed_forward import FeedForward, initializer, positive
 from rlvm.types import Array
 
@@ -94,11 +96,14 @@ class SequenceLikelihood:
         return jnp.sum(self.log_prob_steps(x), axis=-1)
 
     def sample(self, rng: Array) -> Array:
-        """One draw of x for each key of `rng` [..., B]: [..., B, T, D]."""
-        parameters = self.emission.batch_shape[-2:]
+        """One draw of x for each key of `rng` [..., B], 0 after the end: [..., B, T, D]."""
+        shape = self.emission.batch_shape[-2:]
         if isinstance(self.emission, Bernoulli):
-            return (uniforms(rng, parameters) < self.emission.probs).astype(jnp.float32)
-        return self.emission.loc + self.emission.scale * normals(rng, parameters)
+            noise = uniforms(rng, math.prod(shape)).reshape(*rng.shape, *shape)
+            x = hard_threshold(self.emission.logits, noise)
+        else:
+            x = self.emission.loc + self.emission.scale * normals(rng, shape)
+        return jnp.where(self.valid[..., None], x, 0.0)
 
     def mean(self) -> Array:
         """E[x | z]: [..., B, T, D]."""

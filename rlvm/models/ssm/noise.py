@@ -13,9 +13,3 @@ def normals(rng: Array, shape: tuple[int, ...]) -> Array:
     """
     flat = jax.vmap(lambda key: jax.random.normal(key, shape))(rng.reshape(-1))
     return flat.reshape(*rng.shape, *shape)
-
-
-def uniforms(rng: Array, shape: tuple[int, ...]) -> Array:
-    """Uniform draws of `shape` for each key: [*rng.shape, *shape]."""
-    flat = jax.vmap(lambda key: jax.random.uniform(key, shape))(rng.reshape(-1))
-    return flat.reshape(*rng.shape, *shape)

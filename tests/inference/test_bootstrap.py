@@ -1,0 +1,34 @@
+import numpy as np
+import pytest
+
+from rlvm.inference.bootstrap import paired_bootstrap
+
+
+def test_the_interval_is_that_of_the_cluster_means():
+    """Clusters of equal size: the resampled mean has variance var(cluster means) / C."""
+    rng = np.random.default_rng(0)
+    effects = rng.normal(size=200)
+    differences = np.repeat(effects, 5)
+    clusters = np.repeat(np.arange(200) + 7, 5)
+    found = paired_bootstrap(differences, clusters)
+    half = 1.96 * effects.std() / np.sqrt(200)
+    assert found.num_clusters == 200
+    np.testing.assert_allclose(found.mean, effects.mean())
+    np.testing.assert_allclose(found.high - effects.mean(), half, atol=0.01)
+    np.testing.assert_allclose(effects.mean() - found.low, half, atol=0.01)
+    alone = paired_bootstrap(differences, np.arange(1000))  # as if examples were independent
+    np.testing.assert_allclose(alone.high - alone.low, 2 * half / np.sqrt(5), rtol=0.05)
+
+
+def test_clusters_weigh_by_their_size():
+    differences, clusters = np.array([0.0, 0.0, 0.0, 8.0]), np.array([0, 0, 0, 1])
+    found = paired_bootstrap(differences, clusters)
+    # Resamples of two clusters: both the first (0), both the second (8), or one of each (2).
+    assert (found.mean, found.low, found.high) == (2.0, 0.0, 8.0)
+
+
+def test_errors_say_what_came():
+    with pytest.raises(ValueError, match="3 differences came with 2 clusters"):
+        paired_bootstrap(np.zeros(3), np.zeros(2))
+    with pytest.raises(ValueError, match="at least 2 clusters; got 1"):
+        paired_bootstrap(np.zeros(3), np.zeros(3))
