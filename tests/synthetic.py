@@ -56,6 +56,12 @@ def own_arrays(draw, rows, config):
     return vectors(draw, rows, 12)
 
 
+def edges(draw, rows, config):
+    """Binary frames, small where the model is: a background of 209 x 159 is not tiny."""
+    shape = (14, 11) if config.model.visible_size == 3 else (209, 159)
+    return {"x": draw.integers(0, 2, (rows, *shape)).astype(np.uint8)}
+
+
 def frames(draw, rows, config):
     """Grey images with labels; a ladder over frames gets five of them."""
     static = config.model.num_iterations > 0
@@ -66,6 +72,7 @@ def frames(draw, rows, config):
 
 FIELDS = {
     "arrays": own_arrays,
+    "atari_frames": edges,
     "binarized_mnist": lambda draw, rows, config: vectors(draw, rows, 784),
     "connect4": lambda draw, rows, config: vectors(draw, rows, 126),
     "mnist": lambda draw, rows, config: vectors(draw, rows, 784, "grey"),

@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 
 from rlvm.models.autoregressive import AutoregressiveBernoulli, hard_threshold, uniforms
 from rlvm.nn.masked import AutoregressiveKernel
-from rlvm.nn.tiled import TiledExpansion, TiledLayer, causal_window, reduced, tiled_sum
+from rlvm.nn.tiled import TiledExpansion, TiledLayer, banded_sum, reduced
 from rlvm.types import Array, Batch, Surrogate
 
 
@@ -38,10 +38,11 @@ class TiledBernoulli:
 
     def conditional_logits(self, value: Array) -> Array:
         """The logit of every pixel given the pixels before it: [..., H, W]."""
-        shape = (value.shape[-2], value.shape[-1])
-        images = self._padded(value.reshape(-1, *shape))[..., None]
-        offsets = causal_window(2 * self.margin + 1)
-        seen = tiled_sum(images, self.kernel[..., None, None], offsets, shape, 1)
+        shape, size = (value.shape[-2], value.shape[-1]), 2 * self.margin + 1
+        rows = (self.margin + 1) * size  # the rest of the centre's row is not seen
+        kernel = jnp.pad(self.kernel, [(0, rows - len(self.kernel)), (0, 0), (0, 0)])
+        kernel = kernel.reshape(self.margin + 1, size, *self.kernel.shape[1:])
+        seen = banded_sum(self._padded(value.reshape(-1, *shape)), kernel, shape)
         return self.logits + seen.reshape(value.shape)
 
     def log_prob(self, value: Array) -> Array:

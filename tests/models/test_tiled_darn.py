@@ -10,7 +10,7 @@ from rlvm.inference import objectives
 from rlvm.jobs import config as configs
 from rlvm.models.autoregressive import hard_threshold
 from rlvm.models.tiled_darn import TiledBernoulli, TiledDARN
-from rlvm.nn.tiled import causal_window
+from rlvm.nn.tiled import window
 
 
 def random_pixels(image=(4, 5), size=3, period=2, lead=()):
@@ -24,7 +24,7 @@ def logit_by_hand(model, image, i, j, size=3):
     """Bias and the weighted pixels before (i, j) within the window, in float64."""
     total, margin = float(model.logits[i, j]), size // 2
     kernel = np.asarray(model.kernel, np.float64)
-    for k, (down, right) in enumerate(causal_window(size) - margin):
+    for k, (down, right) in enumerate(window(size)[: size * size // 2] - margin):
         row, column = i + down, j + right
         if 0 <= row < image.shape[0] and 0 <= column < image.shape[1]:
             total += image[row, column] * kernel[k, i % kernel.shape[1], j % kernel.shape[2]]
@@ -84,8 +84,12 @@ def test_every_parameter_learns_from_the_description_length():
 
 def test_posterior_samples_broadcast_against_the_batch():
     module, params, batch = network()
-    bound = module.bind({"params": params})
+
+    @jax.jit
+    def log_prob(z, x):
+        return module.bind({"params": params}).likelihood(z, batch).log_prob(x)
+
     z = jnp.asarray(np.random.default_rng(3).integers(0, 2, (4, 5, 3)), jnp.float32)
-    together = bound.likelihood(z, batch).log_prob(jnp.broadcast_to(batch["x"], (4, 5, 7, 8)))
-    each = jnp.stack([bound.likelihood(draw, batch).log_prob(batch["x"]) for draw in z])
+    together = log_prob(z, jnp.broadcast_to(batch["x"], (4, 5, 7, 8)))
+    each = jnp.stack([log_prob(draw, batch["x"]) for draw in z])
     np.testing.assert_allclose(together, each, rtol=1e-5)
