@@ -19,7 +19,7 @@ def main() -> None:
     """Compare."""
     from rlvm.jobs.compare import compare
 
-    line = json.dumps(compare(LEFT.value, RIGHT.value))
+    line = json.dumps(compare(LEFT.value, RIGHT.value, TITLE.value))
     if OUTPUT.value:
         pathlib.Path(OUTPUT.value).write_text(line + "\n")
     print(line)
@@ -28,5 +28,6 @@ def main() -> None:
 if __name__ == "__main__":
     LEFT = flags.DEFINE_list("left", None, "Files of --per_example, one a seed.", required=True)
     RIGHT = flags.DEFINE_list("right", None, "The same of the other model.", required=True)
+    TITLE = flags.DEFINE_string("title", "", "What is compared, for a line of comparisons.jsonl.")
     OUTPUT = flags.DEFINE_string("output", "", "Also write the JSON object here.")
     run(main)

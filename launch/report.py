@@ -46,7 +46,7 @@ def report_results() -> None:
     from rlvm.jobs import report
 
     path = RESULTS.value
-    text = report.table(report.read_results(path), report.read_published(path))
+    text = report.text(path)
     if README.value:
         readme = pathlib.Path(README.value)
         family = pathlib.Path(path).parent.name

@@ -9,7 +9,7 @@ import numpy as np
 from rlvm.inference.bootstrap import paired_bootstrap
 
 
-def compare(left: Sequence[str], right: Sequence[str]) -> dict[str, Any]:
+def compare(left: Sequence[str], right: Sequence[str], title: str = "") -> dict[str, Any]:
     """NLL of `left` minus that of `right`, in nats: below 0 where the left model is better.
 
     Each side is one or more --per_example files, its seeds. Their NLLs are averaged example by
@@ -25,6 +25,7 @@ def compare(left: Sequence[str], right: Sequence[str]) -> dict[str, Any]:
     found = paired_bootstrap(means[0] - means[1], first["y"])
     by_seed = [float(np.mean(a["nll"]) - np.mean(b["nll"])) for a, b in zip(*sides, strict=False)]
     return {
+        "title": title,
         "left_nats": float(means[0].mean()),
         "right_nats": float(means[1].mean()),
         "difference_nats": found.mean,

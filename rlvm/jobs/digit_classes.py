@@ -68,7 +68,8 @@ def train_classifier(data: dataset.Dataset, num_steps: int, seed: int = 0) -> Py
 
 @jax.jit
 def _classes(params: PyTree, x: Array) -> Array:
-    return jnp.argmax(DigitClassifier().apply({"params": params}, x), axis=-1)
+    logits: Array = DigitClassifier().apply({"params": params}, x)
+    return jnp.argmax(logits, axis=-1)
 
 
 def classify(params: PyTree, x: np.ndarray) -> np.ndarray:

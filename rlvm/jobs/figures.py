@@ -37,9 +37,8 @@ def draw_samples(
     )
     for axis in axes.flat:
         axis.set_axis_off()
-    draw = draw_board if dataset.startswith("connect4") else draw_vector
-    if kind == "real":
-        draw = draw_sequence
+    draw = draw_sequence if kind == "real" else draw_vector
+    draw = draw_board if dataset.startswith("connect4") else draw
     for k, pair in enumerate(zip(samples, nearest, strict=True)):
         for side, value in enumerate(pair):
             row, column = divmod(2 * k + side, columns)

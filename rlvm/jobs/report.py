@@ -2,12 +2,15 @@
 
 import json
 import pathlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+
+import numpy as np
 
 from rlvm.training.metrics import validate
 
 HEADER = ("data set", "model", "NLL", "how", "bound", "distortion", "rate", "active", "minutes")
+COMPARED = ("left - right", "nats per sequence", "95%", "by seed", "test sequences")
 MARK = "<!-- results:{} -->"
 
 
@@ -23,11 +26,66 @@ def read_published(path: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
 
 
+def text(path: str) -> str:
+    """The table of a results file, and below it that of its comparisons."""
+    parts = [table(read_results(path), read_published(path)), comparisons(path)]
+    return "\n\n".join(filter(None, parts))
+
+
 def table(results: Iterable[Mapping[str, Any]], published: Iterable[Mapping[str, Any]] = ()) -> str:
     """A Markdown table: measured rows first within each data set, then the published ones."""
-    rows = [(r["dataset"], 0, best(r), measured_row(r)) for r in results]
-    rows += [(p["dataset"], 1, p["nll_nats"], published_row(p)) for p in published]
+    seeds = [averaged(group) for group in by_seed(results)]
+    rows = [(r["dataset"], 0, best(r), measured_row(r)) for r in seeds]
+    rows += [(p["dataset"], 1, best(p), published_row(p)) for p in published]
     return markdown(HEADER, [row[-1] for row in sorted(rows, key=lambda row: row[:3])])
+
+
+def by_seed(results: Iterable[Mapping[str, Any]]) -> list[list[Mapping[str, Any]]]:
+    """Evaluations in groups that differ in nothing asked for but the seed."""
+    groups: dict[str, list[Mapping[str, Any]]] = {}
+    for result in results:
+        asked = {k: result[k] for k in ("split", "estimator", "num_examples", "num_samples")}
+        config = {k: v for k, v in result["config"].items() if k != "seed"}
+        key = json.dumps([result["dataset"], asked, config], sort_keys=True)
+        groups.setdefault(key, []).append(result)
+    return list(groups.values())
+
+
+def averaged(group: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """One evaluation as it is; of several seeds the means, with the range of what is compared."""
+    if len(group) == 1:
+        return group[0]
+    means = {
+        name: float(np.mean([result[name] for result in group]))
+        for name in ("nll_nats", "bound_nats", "distortion_nats", "rate_nats", "train_seconds")
+        if all(result[name] is not None for result in group)
+    }
+    active = [result["extra"].get("active_units", 0) for result in group]
+    values = [best(result) for result in group]
+    seeds = f"mean of {len(group)} seeds, {min(values):.2f} to {max(values):.2f}"
+    units = {"active_units": round(np.mean(active))} if any(active) else {}
+    return {**group[0], **means, "extra": units, "seeds": seeds}
+
+
+def comparisons(path: str) -> str:
+    """The comparisons beside a results file (`comparisons.jsonl`) as a table, or nothing."""
+    file = pathlib.Path(path).with_name("comparisons.jsonl")
+    if not file.exists():
+        return ""
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    return markdown(COMPARED, [comparison_row(line) for line in lines])
+
+
+def comparison_row(line: Mapping[str, Any]) -> list[str]:
+    """One comparison as cells."""
+    low, high = line["difference_nats_95"]
+    return [
+        line["title"],
+        f"{line['difference_nats']:+.2f}",
+        f"[{low:+.2f}, {high:+.2f}]",
+        ", ".join(f"{value:+.2f}" for value in line["by_seed"]),
+        f"{line['num_examples']} in {line['num_clusters']} clusters",
+    ]
 
 
 def markdown(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
@@ -65,6 +123,8 @@ def label(result: Mapping[str, Any]) -> str:
     """Model and architecture in a few words."""
     model = result["config"]["model"]
     parts = [result["model"].upper()]
+    if "conditioning" in model:
+        parts.append(model["conditioning"])
     if "stochastic_units" in model:
         parts.append(f"{sizes(model['stochastic_units'])} latent")
     if "deterministic_units" in model:
@@ -94,9 +154,11 @@ def nll_cell(result: Mapping[str, Any]) -> str:
 
 def how(result: Mapping[str, Any]) -> str:
     """The estimator, its samples and repeats, and the examples if not a whole split."""
-    if result["estimator"] == "importance":
-        return f"S = {result['num_samples']} x {result['repeats']}, n = {result['num_examples']}"
-    return f"{result['estimator']}, n = {result['num_examples']}"
+    name = result["estimator"]
+    if name == "importance":
+        name = f"S = {result['num_samples']} x {result['repeats']}"
+    seeds = [result["seeds"]] if "seeds" in result else []
+    return ", ".join([name, f"n = {result['num_examples']}", *seeds])
 
 
 def nats(value: float | None) -> str:
@@ -119,9 +181,9 @@ def section(readme: str, name: str) -> str:
     return readme.split(mark)[1]
 
 
-def update(readme: str, name: str, text: str) -> str:
-    """The README with a family's section replaced by `text`."""
+def update(readme: str, name: str, new: str) -> str:
+    """The README with a family's section replaced by `new`."""
     section(readme, name)
     mark = MARK.format(name)
     before, _, after = readme.split(mark)
-    return f"{before}{mark}\n{text}\n{mark}{after}"
+    return f"{before}{mark}\n{new}\n{mark}{after}"

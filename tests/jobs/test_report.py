@@ -1,0 +1,72 @@
+import json
+
+from rlvm.jobs import report
+
+
+def line(seed, bound, rate=7.0):
+    """The fields of an evaluation that a table reads."""
+    return {
+        "dataset": "metr_la",
+        "split": "test",
+        "model": "ssm",
+        "config": {"seed": seed, "model": {"conditioning": "semi"}},
+        "seed": seed,
+        "estimator": "bound",
+        "num_examples": 9,
+        "num_samples": None,
+        "repeats": 10,
+        "nll_nats": None,
+        "nll_nats_mc95": None,
+        "bound_nats": bound,
+        "distortion_nats": bound - rate,
+        "rate_nats": rate,
+        "train_seconds": 60.0,
+        "extra": {"active_units": 4},
+    }
+
+
+def test_seeds_of_one_config_are_one_row():
+    rows = report.table([line(0, 80.0), line(1, 82.0)]).splitlines()
+    assert len(rows) == 3
+    cells = [cell.strip() for cell in rows[2].split("|")[1:-1]]
+    assert cells[1:5] == [
+        "SSM, semi",
+        "",
+        "bound, n = 9, mean of 2 seeds, 80.00 to 82.00",
+        "81.00",
+    ]
+    other = line(1, 82.0)
+    other["config"]["model"]["conditioning"] = "full"
+    assert len(report.table([line(0, 80.0), other]).splitlines()) == 4
+
+
+def test_published_bounds_stand_below_the_measured_rows():
+    published = [
+        {"dataset": "metr_la", "model": name, "nll_nats": None, "bound_nats": bound}
+        | {"source": "a paper", "recalled": False}
+        for name, bound in (("B", 90.0), ("A", 85.0))
+    ]
+    rows = report.table([line(0, 99.0)], published).splitlines()[2:]
+    assert [row.split("|")[2].strip() for row in rows] == ["SSM, semi", "A", "B"]
+
+
+def test_comparisons_stand_below_the_table(tmp_path):
+    stored = {
+        "title": "partial - full",
+        "difference_nats": 1.25,
+        "difference_nats_95": [-0.5, 3.0],
+        "by_seed": [1.0, 1.5],
+        "num_examples": 90,
+        "num_clusters": 9,
+    }
+    (tmp_path / "results.jsonl").write_text("")
+    assert report.comparisons(str(tmp_path / "results.jsonl")) == ""
+    (tmp_path / "comparisons.jsonl").write_text(json.dumps(stored) + "\n")
+    cells = report.comparisons(str(tmp_path / "results.jsonl")).splitlines()[2].split("|")
+    assert [cell.strip() for cell in cells[1:-1]] == [
+        "partial - full",
+        "+1.25",
+        "[-0.50, +3.00]",
+        "+1.00, +1.50",
+        "90 in 9 clusters",
+    ]
