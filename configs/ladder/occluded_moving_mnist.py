@@ -49,39 +49,42 @@ TABLE_7 = (
 
 TABLE_6 = (*TABLE_7[:-1], ("LSTM", None, 16, None), TABLE_7[-1])
 
-
-ROWS = {  # argument: dotted fields
+NO_TASK = {"objective.task": "classification"}
+FEW_LABELS = {"data.name": "occluded_moving_mnist/labels1000_5"}
+ROWS = {  # argument: dotted fields, beside the networks
     "ladder": {},
-    "temporal_baseline": {"model.layers": TABLE_6, "objective.task": "classification"},
-    "hierarchical_rnn": {
-        "model.layers": tuple(row[:4] for row in TABLE_5),
-        "objective.task": "classification",
-    },
+    "temporal_baseline": NO_TASK,
+    "hierarchical_rnn": NO_TASK,
     "no_prediction": {"objective.prediction_weight": 0.0},
     "no_feedback": {"model.decoder_to_encoder": False},
     "static": {
+        **NO_TASK,
         "data.name": "occluded_moving_mnist/reconstruction_5",
-        "model.layers": TABLE_7,
         "model.num_iterations": 1,
-        "objective.task": "classification",
     },
     "labels_only": {"data.name": "occluded_moving_mnist/only1000_5"},
-    "semi_supervised": {"data.name": "occluded_moving_mnist/labels1000_5"},
+    "semi_supervised": FEW_LABELS,
     "mean_teacher": {
-        "data.name": "occluded_moving_mnist/labels1000_5",
+        **FEW_LABELS,
         "objective.consistency_weight": 1.0,
         "objective.noise": 0.1,
     },
 }
 
 
-def get_config(argument: str = "ladder"):
+def comparison(argument, ladder, temporal_baseline, static):
+    """The row of that name, of networks given as tables."""
     if argument not in ROWS:
         raise ValueError(f"No network '{argument}'. Networks: {', '.join(ROWS)}.")
+    networks = {
+        "temporal_baseline": temporal_baseline,
+        "hierarchical_rnn": tuple(row[:4] for row in ladder),
+        "static": static,
+    }
     config = prediction("next_frame", selects="class_error")
     config.data.name = "occluded_moving_mnist/5"
     config.model.name = "ladder"
-    config.model.layers = TABLE_5
+    config.model.layers = networks.get(argument, ladder)
     config.model.frame_shape = (32, 32, 1)
     config.model.num_iterations = 0
     config.model.observation = "gaussian"
@@ -92,6 +95,12 @@ def get_config(argument: str = "ladder"):
     config.objective.class_weight = 1.0
     config.objective.prediction_weight = 0.01
     config.optimizer.name = "adam"
+    config.update_from_flattened_dict(ROWS[argument])
+    return config
+
+
+def get_config(argument: str = "ladder"):
+    config = comparison(argument, TABLE_5, TABLE_6, TABLE_7)
     config.optimizer.learning_rate = 1e-3
     config.optimizer.schedule = "constant"
     config.train.num_steps = 100_000
@@ -99,17 +108,19 @@ def get_config(argument: str = "ladder"):
     config.train.eval_every = 800
     config.train.log_every = 100
     config.train.checkpoint_every = 800
-    config.update_from_flattened_dict(ROWS[argument])
     return config
 
 
-def tiny():
-    config = get_config()
+def shrunk(config):
+    """The same experiment on frames of 8x8 with three rows."""
+    config.model.frame_shape = (8, 8, 1)
     config.model.layers = (
-        ("ConvLSTM", 2, 2, (3, 3), "ConvG3", (3, 3)),
-        ("Conv", 2, 3, (3, 3), "ConvG3", (3, 3)),
-        ("AvgPool", None, None, (8, 8), "Unpool", None),
+        ("Conv", 4, 3, (3, 3), "ConvG3", (3, 3)),
         ("LSTM", None, 4, None, "G1", None),
         ("SoftMax", None, 10, None, None, None),
     )
     return config
+
+
+def tiny():
+    return shrunk(get_config())

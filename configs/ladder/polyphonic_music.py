@@ -21,11 +21,12 @@ TABLE_8 = (
 )
 
 
-def get_config(argument: str = "jsb_chorales"):
+def next_frame(data, layers):
+    """Prediction of a piano roll's next frame from all before, by a network given as a table."""
     config = prediction("next_frame", selects="nll")
-    config.data.name = f"polyphonic_music/{argument}"
+    config.data.name = data
     config.model.name = "ladder"
-    config.model.layers = TABLE_8
+    config.model.layers = layers
     config.model.frame_shape = (1, 88, 1)
     config.model.num_iterations = 0
     config.model.observation = "keys"
@@ -33,6 +34,11 @@ def get_config(argument: str = "jsb_chorales"):
     config.model.decoder_to_encoder = True
     config.model.diagonal = False
     config.model.recurrent_decoder = False
+    return config
+
+
+def get_config(argument: str = "jsb_chorales"):
+    config = next_frame(f"polyphonic_music/{argument}", TABLE_8)
     config.objective.window = 200
     config.optimizer.name = "adam"
     config.optimizer.learning_rate = 0.01
@@ -47,11 +53,15 @@ def get_config(argument: str = "jsb_chorales"):
     return config
 
 
-def tiny():
-    config = get_config()
+def shrunk(config):
+    """The same experiment with two rows under a softmax."""
     config.model.layers = (
         ("ConvLSTM", 4, 2, (1, 3), "ConvG2", (1, 3)),
         ("LSTM", None, 3, None, "G1", None),
         ("SoftMax", None, 4, None, "Identity", None),
     )
     return config
+
+
+def tiny():
+    return shrunk(get_config())

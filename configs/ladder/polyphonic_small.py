@@ -1,4 +1,4 @@
-"""Recurrent Ladder on polyphonic music, table 8's structure with fewer channels, for 2 cores.
+"""Recurrent Ladder on polyphonic music, table 8 with fewer rows and channels, for 2 cores.
 
 python launch/train.py --config=configs/ladder/polyphonic_small.py --config.data.path=F.npz \
     --workdir=W
@@ -8,7 +8,7 @@ for any piano-roll file ([total, 88] and lengths); argument `jsb_chorales`, `not
 the first frame of a piece is given and does not count.
 """
 
-from rlvm.jobs.config import prediction
+from rlvm.configs.ladder.polyphonic_music import next_frame, shrunk
 
 LAYERS = (
     # encoder   stride  channels filter   decoder     filter
@@ -22,17 +22,7 @@ LAYERS = (
 
 
 def get_config(argument: str = ""):
-    config = prediction("next_frame", selects="nll")
-    config.data.name = f"polyphonic_music/{argument}" if argument else "arrays"
-    config.model.name = "ladder"
-    config.model.layers = LAYERS
-    config.model.frame_shape = (1, 88, 1)
-    config.model.num_iterations = 0
-    config.model.observation = "keys"
-    config.model.norm = "layer"
-    config.model.decoder_to_encoder = True
-    config.model.diagonal = False
-    config.model.recurrent_decoder = False
+    config = next_frame(f"polyphonic_music/{argument}" if argument else "arrays", LAYERS)
     config.objective.window = 64
     config.objective.transpose = 5
     config.optimizer.learning_rate = 5e-3
@@ -49,10 +39,4 @@ def get_config(argument: str = ""):
 
 
 def tiny():
-    config = get_config("jsb_chorales")
-    config.model.layers = (
-        ("ConvLSTM", 4, 2, (1, 3), "ConvG2", (1, 3)),
-        ("LSTM", None, 3, None, "G1", None),
-        ("SoftMax", None, 4, None, "Identity", None),
-    )
-    return config
+    return shrunk(get_config())

@@ -38,27 +38,27 @@ ALL_CNN_C = (
     ("AvgPool", None, None, (21, 21)),
     ("SoftMax", None, None, None),
 )
-CONV_NET = {
-    "model.name": "ladder",
-    "model.layers": ALL_CNN_C,
-    "model.num_iterations": 1,
-    "objective.task": "classification",
-}
 ROWS = {  # argument: dotted fields
     "tagger": {},
     "unsupervised": {"objective.class_weight": 0.0, "objective.selects": "nll"},
     "labels1000": {"data.name": "textured_mnist/labels1000"},
-    "all_cnn_c": CONV_NET,
+    "all_cnn_c": {
+        "model.name": "ladder",
+        "model.layers": ALL_CNN_C,
+        "model.num_iterations": 1,
+        "objective.task": "classification",
+    },
 }
 
 
-def get_config(argument: str = "tagger"):
+def grouping(argument, layers):
+    """The row of that name, of a tagger whose ladder is given as a table."""
     if argument not in ROWS:
         raise ValueError(f"No network '{argument}'. Networks: {', '.join(ROWS)}.")
     config = prediction("denoising", selects="class_error")
     config.data.name = "textured_mnist"
     config.model.name = "tagger"
-    config.model.layers = TABLE_9
+    config.model.layers = layers
     config.model.frame_shape = (84, 84, 1)
     config.model.num_groups = 3
     config.model.num_iterations = 3
@@ -71,26 +71,36 @@ def get_config(argument: str = "tagger"):
         config.model.diagonal = False
         config.model.recurrent_decoder = False
     config.objective.class_weight = 1.0
-    config.objective.prediction_weight = 0.001
     config.objective.noise = 0.2
     config.optimizer.name = "adam"
-    config.optimizer.learning_rate = 4e-4
-    config.optimizer.schedule = "constant"
-    config.train.num_steps = 160_000
     config.train.batch_size = 16
-    config.train.eval_every = 4_000
-    config.train.log_every = 200
-    config.train.checkpoint_every = 4_000
     config.update_from_flattened_dict(ROWS[argument])
     return config
 
 
-def tiny():
-    config = get_config()
+def get_config(argument: str = "tagger"):
+    config = grouping(argument, TABLE_9)
+    config.objective.prediction_weight = 0.001
+    config.optimizer.learning_rate = 4e-4
+    config.optimizer.schedule = "constant"
+    config.train.num_steps = 160_000
+    config.train.eval_every = 4_000
+    config.train.log_every = 200
+    config.train.checkpoint_every = 4_000
+    return config
+
+
+def shrunk(config):
+    """The same experiment on 8x8 pixels with two groups, two iterations and three rows."""
+    config.model.num_groups = config.model.num_iterations = 2
+    config.model.frame_shape = (8, 8, 1)
     config.model.layers = (
-        ("ConvLSTM", 4, 3, (4, 4), "ConvG1", (4, 4)),
-        ("Conv", 3, 4, (3, 3), "ConvG1", (3, 3)),
-        ("AvgPool", None, None, (7, 7), "Unpool", None),
+        ("ConvLSTM", 4, 2, (4, 4), "ConvG1", (4, 4)),
+        ("AvgPool", None, None, (2, 2), "Unpool", None),
         ("SoftMax", None, 11, None, "G1", None),
     )
     return config
+
+
+def tiny():
+    return shrunk(get_config())

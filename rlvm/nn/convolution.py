@@ -6,10 +6,12 @@ their patches would take too much memory.
 """
 
 import functools
+import math
 from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import linen as nn
 from jax import lax
 
@@ -17,6 +19,8 @@ from rlvm.types import Array
 
 MOST_TAPS = 25
 DIMENSIONS = ("NHWC", "HWIO", "NHWC")
+
+Size = tuple[int, ...]
 
 
 class Convolution(nn.Module):
@@ -40,13 +44,22 @@ class Convolution(nn.Module):
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
-def convolve(x: Array, kernel: Array, strides: tuple[int, ...], up: tuple[int, ...]) -> Array:
-    """Correlate x, dilated by `up`, with the kernel [h, w, C, F].
+def convolve(x: Array, kernel: Array, strides: Size, up: Size) -> Array:
+    """Correlate x, dilated by `up`, with the kernel [h, w, C, F]; one of `strides`, `up` is 1.
 
-    Its gradient is its own so that a scan keeps x for it and no patches of x.
+    The gradient is its own: it keeps x and no patches, and is made of matmuls itself.
     """
-    by_matmul, by_convolution = _ways(x, kernel, strides, up)
-    return lax.platform_dependent(x, kernel, cpu=by_matmul, default=by_convolution)
+    pads = _paddings(x, kernel, strides, up)
+
+    def convolution(x, kernel):
+        return lax.conv_general_dilated(
+            x, kernel, strides, pads, lhs_dilation=up, dimension_numbers=DIMENSIONS
+        )
+
+    if math.prod(kernel.shape[:2]) > MOST_TAPS:
+        return convolution(x, kernel)
+    matmul = functools.partial(_correlate, strides=strides, up=up, pads=pads)
+    return lax.platform_dependent(x, kernel, cpu=matmul, default=convolution)
 
 
 def _forward(x, kernel, strides, up):
@@ -54,33 +67,64 @@ def _forward(x, kernel, strides, up):
 
 
 def _backward(strides, up, kept, cotangent):
-    pullbacks = [
-        lambda x, kernel, y, way=way: jax.vjp(way, x, kernel)[1](y)
-        for way in _ways(*kept, strides, up)
-    ]
-    return lax.platform_dependent(*kept, cotangent, cpu=pullbacks[0], default=pullbacks[1])
+    x, kernel = kept
+    pads = _paddings(x, kernel, strides, up)
+
+    def convolution(x, kernel, cotangent):
+        run = functools.partial(
+            lax.conv_general_dilated,
+            window_strides=strides,
+            padding=pads,
+            lhs_dilation=up,
+            dimension_numbers=DIMENSIONS,
+        )
+        return jax.vjp(run, x, kernel)[1](cotangent)
+
+    if math.prod(kernel.shape[:2]) > MOST_TAPS:
+        return convolution(x, kernel, cotangent)
+    matmul = functools.partial(_pull_back, strides=strides, up=up, pads=pads)
+    return lax.platform_dependent(x, kernel, cotangent, cpu=matmul, default=convolution)
 
 
 convolve.defvjp(_forward, _backward)
 
 
-def _ways(x, kernel, strides, up):
-    """The two computations: as one matmul of patches (where the filter is small), and XLA's own."""
-    pads = [
-        _padding(size, taps, s, u)
-        for size, taps, s, u in zip(x.shape[1:3], kernel.shape[:2], strides, up, strict=True)
+def _correlate(x: Array, kernel: Array, strides: Size, up: Size, pads) -> Array:
+    """The correlation as one matmul of patches."""
+    if max(up) > 1:
+        return sub_pixel(x, kernel, pads, up)
+    return patches(x, kernel.shape[:2], strides, pads) @ kernel.reshape(-1, kernel.shape[3])
+
+
+def _pull_back(x: Array, kernel: Array, cotangent: Array, strides: Size, up: Size, pads):
+    """Gradients of x and of the kernel: a correlation with the kernel turned round, and matmuls."""
+    taps, size = kernel.shape[:2], x.shape[1:3]
+    turned = kernel[::-1, ::-1].swapaxes(2, 3)  # [h, w, F, C]
+    around = [
+        _turned_padding(*axis)
+        for axis in zip(size, taps, strides, up, pads, cotangent.shape[1:3], strict=True)
     ]
+    if max(up) > 1:
+        windows = patches(cotangent, taps, up, around)  # [B, H, W, h w F]
+        weights = jnp.einsum("bhwc,bhwk->kc", x, windows).reshape(turned.shape)
+        return windows @ turned.reshape(-1, turned.shape[3]), weights[::-1, ::-1].swapaxes(2, 3)
+    windows = patches(x, taps, strides, pads)
+    weights = jnp.einsum("bhwk,bhwf->kf", windows, cotangent).reshape(kernel.shape)
+    to_x = _correlate(cotangent, turned, up, strides, around)
+    return to_x[:, : size[0], : size[1]], weights
 
-    def convolution(x, kernel):
-        return lax.conv_general_dilated(
-            x, kernel, strides, pads, lhs_dilation=up, dimension_numbers=DIMENSIONS
-        )
 
-    def matmul(x, kernel):
-        return patches(x, kernel.shape[:2], strides, pads, up) @ kernel.reshape(-1, kernel.shape[3])
+def _turned_padding(size, taps, stride, up, pads, out) -> tuple[int, int]:
+    """Padding of a cotangent of `out` places (dilated by `stride`) that leads back to `size`."""
+    front = taps - 1 - pads[0]
+    if up > 1:
+        return front, (size - 1) * up + taps - out - front
+    return front, size + taps - 1 - front - ((out - 1) * stride + 1)
 
-    small = kernel.shape[0] * kernel.shape[1] <= MOST_TAPS
-    return matmul if small else convolution, convolution
+
+def _paddings(x: Array, kernel: Array, strides: Size, up: Size) -> list[tuple[int, ...]]:
+    axes = zip(x.shape[1:3], kernel.shape[:2], strides, up, strict=True)
+    return [_padding(*axis) for axis in axes]
 
 
 def _padding(size: int, taps: int, stride: int, up: int) -> tuple[int, ...]:
@@ -92,10 +136,10 @@ def _padding(size: int, taps: int, stride: int, up: int) -> tuple[int, ...]:
     return total // 2, total - total // 2
 
 
-def patches(x: Array, taps: Sequence[int], strides: Sequence[int], pads, up) -> Array:
+def patches(x: Array, taps: Sequence[int], strides: Sequence[int], pads) -> Array:
     """Every place's window, tap by tap: x [B, H, W, C] -> [B, H', W', h w C]."""
-    edges = [(front, back, u - 1) for (front, back), u in zip(pads, up, strict=True)]
-    x = lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), *edges, (0, 0, 0)])
+    edges = [(0, 0, 0), *((*pad, 0) for pad in pads), (0, 0, 0)]  # a negative edge is cut off
+    x = lax.pad(x, jnp.zeros((), x.dtype), edges)
     spans = [n - k + 1 for n, k in zip(x.shape[1:3], taps, strict=True)]
     (height, width), (down, right) = spans, strides
     return jnp.concatenate(
@@ -106,3 +150,32 @@ def patches(x: Array, taps: Sequence[int], strides: Sequence[int], pads, up) -> 
         ],
         axis=-1,
     )
+
+
+def sub_pixel(x: Array, kernel: Array, pads, up: Sequence[int]) -> Array:
+    """The correlation of x dilated by `up`, without its zeros.
+
+    Each place of x gives the up x up places around it by filters of their own, which hold every
+    up-th tap of the kernel: x [B, H, W, C] -> [B, H up, W up, F].
+    """
+    selected = [_phases(*axis) for axis in zip(kernel.shape[:2], pads, up, strict=True)]
+    (rows, row_pads), (columns, column_pads) = selected
+    filters = jnp.einsum("oat,tscf->oascf", rows, kernel)
+    filters = jnp.einsum("pbs,oascf->opcabf", columns, filters)
+    windows = patches(x, filters.shape[:2], (1, 1), [row_pads, column_pads])
+    places = windows @ filters.reshape(windows.shape[-1], -1)
+    (batch, height, width), features = x.shape[:3], kernel.shape[3]
+    places = places.reshape(batch, height, width, *up, features).swapaxes(2, 3)
+    return places.reshape(batch, height * up[0], width * up[1], features)
+
+
+def _phases(taps: int, pads: tuple[int, int], up: int) -> tuple[np.ndarray, tuple[int, int]]:
+    """Which tap stands at which offset for each of `up` phases: [offsets, up, taps], and padding.
+
+    Phase a at place i of x is at up i + a, where tap t meets x at i + o if t = up o - a + front.
+    """
+    front = pads[0]
+    first, last = -(front // up), (up + taps - 2 - front) // up
+    offsets = np.arange(first, last + 1)[:, None, None]
+    met = np.arange(taps) == up * offsets - np.arange(up)[:, None] + front
+    return met.astype(np.float32), (-first, last)
