@@ -19,9 +19,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+from etils import epath
 
 import rlvm.data
-from rlvm.data import arrays, packed
+from rlvm.data import arrays, packed, remote
 from rlvm.data.download import file_sha256
 from rlvm.data.source import Files, Source
 
@@ -65,10 +66,14 @@ def load(
 ) -> Dataset:
     """Open the data set `name` ('connect4', 'mnist/static', ...), preparing it if need be.
 
-    `manual_dir` holds files that the user provides; `path` is the `.npz` of name 'arrays', where
-    `allow_missing` lets sequences hold NaN. `seed` chooses the content of sets drawn from a seed,
+    `data_dir` may be a URL of an object store, which then keeps what this machine works on a copy
+    of. `manual_dir` holds files that the user provides; `path` is the `.npz` of name 'arrays',
+    where `allow_missing` lets sequences hold NaN. `seed` chooses the content of sets drawn from a seed,
     `num_examples` the size of sets that are generated (0 leaves it to them).
     """
+    store = None
+    if remote.is_remote(data_dir):
+        store, data_dir = remote.open_store(data_dir), remote.local_copies(data_dir)
     data_dir = _local(data_dir, "data_dir")
     if name == ARRAYS:
         return _open(_arrays_folder(path, data_dir, seed, allow_missing))
@@ -81,7 +86,7 @@ def load(
             f"num_examples is {num_examples}, but {_join(base, variant)} has a size of its own"
         )
     files = Files(_join(base, variant), data_dir, manual_dir, seed, num_examples)
-    return _open(_source_folder(base, source, variant, files))
+    return _open(_source_folder(base, source, variant, files, store))
 
 
 def names() -> list[str]:
@@ -119,18 +124,35 @@ def _join(base: str, variant: str) -> str:
 
 def _local(path: PathLike, flag: str) -> Path:
     if "://" in os.fspath(path):
-        raise ValueError(f"{flag} {path} is not a local folder: data sets are memory-mapped")
+        raise ValueError(f"{flag} {path} is not a local folder")
     return Path(path).expanduser()
 
 
-def _source_folder(base: str, source: Source, variant: str, files: Files) -> Path:
-    """The packed copy of a builder's data set, prepared first where there is none."""
+def _source_folder(
+    base: str, source: Source, variant: str, files: Files, store: epath.Path | None
+) -> Path:
+    """The packed copy of a builder's data set, fetched or prepared first where there is none."""
     stored = source.stored(variant, files.seed, files.num_examples)
-    folder = files.data_dir / base / stored / source.version
+    place = Path(base, stored, source.version)
+    folder = files.data_dir / place
     if packed.is_whole(folder / PACKED):
         return folder / PACKED
+    if store and (store / place / PACKED / packed.INDEX).exists():
+        with packed.staging(files.data_dir) as staging:
+            remote.copy(store / place, epath.Path(staging / "fetched"))
+            packed.publish(staging / "fetched", folder, PACKED)
+        return folder / PACKED
+    _prepare(base, source, variant, files, folder)
+    if store:
+        remote.copy(epath.Path(folder), store / place)
+    return folder / PACKED
+
+
+def _prepare(base: str, source: Source, variant: str, files: Files, folder: Path) -> None:
+    """Write the TFDS files of a data set and their packed copy into `folder`."""
     from rlvm.data import builder  # imports TFDS, which takes half a second
 
+    stored = source.stored(variant, files.seed, files.num_examples)
     spec = source.variants[variant]
     with packed.staging(files.data_dir) as staging:
         made = builder.make(base, source, variant, files, staging)
@@ -143,7 +165,6 @@ def _source_folder(base: str, source: Source, variant: str, files: Files) -> Pat
             binarize=spec.binarize,
         )
         packed.publish(written, folder, PACKED)
-    return folder / PACKED
 
 
 def _arrays_folder(path: PathLike, data_dir: Path, seed: int, allow_missing: bool) -> Path:

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from rlvm.data.buckets import Buckets
 from rlvm.data.dataset import Dataset
 from rlvm.data.shuffle import permute
 from rlvm.types import Array, Batch, PyTree
@@ -62,6 +63,8 @@ class Decoder:
 class DeviceSource:
     """A split that fits on every device as stored; each device gathers its own rows."""
 
+    longest: tuple[int, ...] = ()  # the lengths that sequences are cut to, where there are buckets
+
     def __init__(self, arrays: Mapping[str, np.ndarray], batch_size: int, seed: int, decoder):
         self.size, self.decoder = len(arrays["x"]), decoder
         self.batch_size = batch_size
@@ -76,15 +79,32 @@ class DeviceSource:
     def batch(self, inputs: PyTree, start: Array, step: Array, positions: Array, key: Array):
         """Rows `positions` of batch `step`; every epoch has its own order."""
         del start
-        per_epoch = self.size // self.batch_size
-        epoch_key = jax.random.fold_in(self._key, step // per_epoch)
-        index = permute(epoch_key, (step % per_epoch) * self.batch_size + positions, self.size)
+        index = self._rows(step, positions)
         rows = jax.tree.map(lambda array: jnp.take(array, index, axis=0), inputs)
         return self.decoder(rows, data_keys(key, positions))
+
+    def _rows(self, step: Array, positions: Array) -> Array:
+        per_epoch = self.size // self.batch_size
+        epoch_key = jax.random.fold_in(self._key, step // per_epoch)
+        return permute(epoch_key, (step % per_epoch) * self.batch_size + positions, self.size)
+
+
+class BucketSource(DeviceSource):
+    """A split of ragged sequences on device, every batch of which has sequences of one bucket."""
+
+    def __init__(self, arrays, batch_size: int, seed: int, decoder, num_buckets: int):
+        self._buckets = Buckets(np.asarray(arrays["lengths"]), num_buckets, batch_size)
+        super().__init__(self._buckets.sort(arrays), batch_size, seed, decoder)
+        self.longest = self._buckets.longest
+
+    def _rows(self, step: Array, positions: Array) -> Array:
+        return self._buckets.rows(self._key, step, positions)
 
 
 class StreamSource:
     """A split too large for a device: Grain shuffles and reads, a dispatch carries its rows."""
+
+    longest: tuple[int, ...] = ()
 
     def __init__(self, arrays, batch_size: int, seed: int, decoder, steps_per_dispatch: int):
         import grain.python as grain
@@ -111,9 +131,17 @@ class StreamSource:
 
 
 def training_source(
-    data: Dataset, batch_size: int, seed: int, steps_per_dispatch: int, limit: int = DEVICE_BYTES
+    data: Dataset,
+    batch_size: int,
+    seed: int,
+    steps_per_dispatch: int,
+    limit: int = DEVICE_BYTES,
+    num_buckets: int = 1,
 ) -> DeviceSource | StreamSource:
-    """The source for the train split: on device below `limit` bytes, else streamed by Grain."""
+    """The source for the train split: on device below `limit` bytes, else streamed by Grain.
+
+    On device, sequences of several lengths come in up to `num_buckets` buckets.
+    """
     arrays = data.splits["train"]
     if batch_size > len(arrays["x"]):
         raise ValueError(
@@ -122,6 +150,8 @@ def training_source(
         )
     decoder = Decoder(data.kind, data.binarize)
     if sum(array.nbytes for array in arrays.values()) < limit:
+        if num_buckets > 1 and "lengths" in arrays:
+            return BucketSource(arrays, batch_size, seed, decoder, num_buckets)
         return DeviceSource(arrays, batch_size, seed, decoder)
     return StreamSource(arrays, batch_size, seed, decoder, steps_per_dispatch)
 

@@ -85,9 +85,9 @@ def test_unknown_names(tmp_path):
         dataset.load("mnist", data_dir=tmp_path)
 
 
-def test_remote_folders_are_refused():
-    with pytest.raises(ValueError, match="data_dir gs://b/d is not a local folder"):
-        dataset.load("connect4", data_dir="gs://b/d")
+def test_a_remote_manual_dir_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="manual_dir gs://b/d is not a local folder"):
+        dataset.load("connect4", data_dir=tmp_path, manual_dir="gs://b/d")
 
 
 def test_default_data_dir(monkeypatch):
