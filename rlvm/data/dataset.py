@@ -68,7 +68,7 @@ def load(
 
     `data_dir` may be a URL of an object store, which then keeps what this machine works on a copy
     of. `manual_dir` holds files that the user provides; `path` is the `.npz` of name 'arrays',
-    where `allow_missing` lets sequences hold NaN. `seed` chooses the content of sets drawn from a seed,
+    where `allow_missing` lets sequences hold NaN. `seed` chooses the content of sets drawn from it,
     `num_examples` the size of sets that are generated (0 leaves it to them).
     """
     store = None
