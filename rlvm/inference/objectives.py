@@ -12,7 +12,9 @@ from ml_collections import ConfigDict
 from rlvm.inference.contrastive_divergence import EnergyBased, contrastive_divergence
 from rlvm.inference.estimators import SURROGATES, leave_one_out_bound, leave_one_out_mean
 from rlvm.inference.expectation_maximization import Mixture, expectation_maximization
+from rlvm.inference.fivo import fivo
 from rlvm.inference.orderings import OrderAgnostic, order_agnostic
+from rlvm.inference.particle_filter import Filterable
 from rlvm.inference.predictor import predicted
 from rlvm.types import (
     Array,
@@ -184,6 +186,7 @@ REQUIRES = {
     "expectation_maximization": (expectation_maximization, Mixture),
     "order_agnostic": (order_agnostic, OrderAgnostic),
     "prediction": (predicted, Predictor),
+    "fivo": (fivo, Filterable),
 }
 
 
@@ -197,7 +200,7 @@ def make(config: ConfigDict, model: nn.Module) -> Objective:
             f"Objective '{config.name}' needs a {capability.__name__}; "
             f"{type(model).__name__} is none."
         )
-    if capability is LatentVariable:
+    if capability in (LatentVariable, Filterable):
         check_estimator(config)
     return build(model, config)
 
@@ -209,9 +212,9 @@ def check_estimator(config: ConfigDict) -> None:
         raise ValueError(f"No estimator '{name}'. Estimators: {', '.join(SURROGATES)}.")
     if samples < 1:
         raise ValueError(f"objective.num_samples is {samples}; expected at least 1.")
-    if config.name == "iwae" and (config.kl_warmup_steps or config.free_bits):
+    if config.name in ("iwae", "fivo") and (config.kl_warmup_steps or config.free_bits):
         raise ValueError(
-            "Objective 'iwae' has no rate to anneal: objective.kl_warmup_steps and "
+            f"Objective '{config.name}' has no rate to anneal: objective.kl_warmup_steps and "
             "objective.free_bits must be 0."
         )
     if SCORE_FUNCTION.get(name, config.name) != config.name:

@@ -92,7 +92,10 @@ def draw_curves(runs: Mapping[str, Sequence[Mapping[str, Any]]], path: str) -> N
     lowest = []
     for number, (name, lines) in enumerate(runs.items()):
         for split, style in (("train", ":"), ("valid", "-")):
-            keys = [f"{split}/{name}" for name in ("iwae_bound", "description_length", "nll")]
+            keys = [
+                f"{split}/{name}"
+                for name in ("fivo_bound", "iwae_bound", "description_length", "nll")
+            ]
             found = [(line["seconds"], [line[k] for k in keys if k in line]) for line in lines]
             points = [(seconds, values[0]) for seconds, values in found if values]
             if points:

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from rlvm.data.dataset import Dataset
 from rlvm.data.pipeline import Decoder, evaluation_batches, example_keys
-from rlvm.inference import likelihood, predictor
+from rlvm.inference import likelihood, particle_filter, predictor
 from rlvm.jobs import partition
 from rlvm.training.state import TrainState
 from rlvm.types import Array, Batch, LatentVariable, Predictor, Terms
@@ -56,9 +56,17 @@ def quantity(experiment) -> tuple[Callable[[Any, Batch, Array], Terms], str]:
         return predictor.evaluated(objective), objective.selects
     if not isinstance(experiment.model, LatentVariable):
         return likelihood.density, "nll"
+    if objective.name == "fivo":
+        return functools.partial(fivo_terms, num_samples=objective.num_samples), "fivo_bound"
     if objective.name == "iwae":
         return functools.partial(iwae_terms, num_samples=objective.num_samples), "iwae_bound"
     return likelihood.bound, "description_length"
+
+
+def fivo_terms(model, batch: Batch, keys: Array, num_samples: int) -> Terms:
+    """The filter's bound beside the code lengths of single draws."""
+    filtered = particle_filter.evidence(model, batch, keys, num_samples, guided=True)
+    return {**likelihood.bound(model, batch, keys), "fivo_bound": filtered["nll"]}
 
 
 def iwae_terms(model, batch: Batch, keys: Array, num_samples: int) -> Terms:

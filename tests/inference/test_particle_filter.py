@@ -4,8 +4,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from ml_collections import ConfigDict
 from scipy import stats
 
+from rlvm.inference.likelihood import bound
+from rlvm.inference.objectives import make
 from rlvm.inference.particle_filter import ancestors, effective_size, particle_filter
 from rlvm.models.ssm import StateSpaceModel, preset
 
@@ -157,6 +160,32 @@ def test_resampling_keeps_proportions(scheme):
         assert (spread < 2.001).all()
     if scheme == "multinomial":
         np.testing.assert_allclose(counts.var(axis=0), num * weights * (1 - weights), rtol=0.15)
+
+
+def test_fivo_lies_between_the_bound_and_the_evidence_and_trains_all_parts():
+    """One particle is the ELBO of a path; with more the bound tightens to -log p(x)."""
+    model, params = linear_gaussian()
+    config = ConfigDict({"name": "fivo", "estimator": "darn", "kl_warmup_steps": 0})
+    config.free_bits = 0.0
+    batch = {"x": jnp.broadcast_to(jnp.asarray(X, jnp.float32), (2000, T, 1))}
+    batch["mask"], rng = jnp.ones(2000), jax.random.split(jax.random.key(5), 2000)
+
+    def losses(num):
+        config.num_samples = num
+        objective = jax.jit(jax.value_and_grad(make(config, model), has_aux=True))
+        (loss, (_, terms)), gradient = objective(params["params"], {}, batch, rng)
+        np.testing.assert_allclose(loss, terms["fivo_bound"].mean(), rtol=1e-5)
+        return np.asarray(terms["fivo_bound"], np.float64), gradient
+
+    one, gradient = losses(1)
+    many, _ = losses(64)
+    elbo = jax.jit(lambda rng: bound(model.bind(params), batch, rng)["description_length"])(rng)
+    error = np.hypot(one.std(), elbo.std()) / np.sqrt(2000)
+    np.testing.assert_allclose(one.mean(), elbo.mean(), atol=4 * error)
+    exact = -kalman(X)[0]
+    assert exact < many.mean() < exact + 0.1 < one.mean()
+    for name in ("dynamics", "emissions", "inverse"):
+        assert all(np.abs(leaf).max() > 0 for leaf in jax.tree.leaves(gradient[name])), name
 
 
 def test_unknown_scheme():
