@@ -37,11 +37,11 @@ def get_config(argument: str = "uci_binary/adult"):
     config.optimizer.momentum = 0.0
     config.optimizer.schedule = "constant"
     config.train.batch_size = NUM_TRAIN.get(name, 1000)
-    config.train.num_steps = 100
+    config.train.num_steps = 300
     config.train.eval_every = 5
     config.train.log_every = 5
     config.train.checkpoint_every = 50
-    config.train.early_stopping_evals = 4
+    config.train.early_stopping_evals = 6
     return config
 
 
