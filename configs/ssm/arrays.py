@@ -36,8 +36,11 @@ def get_config(argument: str = ""):
     config.train.log_every = 500
     config.train.checkpoint_every = 2_000
     config.train.early_stopping_evals = 10
+    config.train.num_buckets = 4  # batches of sequences of similar length
     return config
 
 
 def tiny():
-    return small_state_space(get_config())
+    config = small_state_space(get_config())
+    config.train.num_buckets = 1
+    return config

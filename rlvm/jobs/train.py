@@ -80,13 +80,20 @@ def set_up(experiment: experiments.Experiment, data: dataset.Dataset, path: epat
     """The run's parts, and the state it starts from: the newest checkpoint or a fresh one."""
     config = experiment.config
     train = config.train
-    source = training_source(data, train.batch_size, config.seed, train.steps_per_dispatch)
+    source = training_source(
+        data,
+        train.batch_size,
+        config.seed,
+        train.steps_per_dispatch,
+        num_buckets=train.get("num_buckets", 1),
+    )
     step = make_step(
         experiment.objective,
         experiment.optimizer,
         config.optimizer.ema_decay,
         parallel.axis_name(config.parallel),
         train.accumulate_steps,
+        source.longest,
     )
     mode = parallel.Parallel(config.parallel, step, source, config.seed)
     checkpoints = Checkpoints(path, train.keep_checkpoints)

@@ -4,6 +4,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from rlvm.nn.scan import scan
 from rlvm.types import Array
 
 
@@ -16,6 +17,7 @@ class GRU(nn.Module):
 
     size: int
     reverse: bool = False
+    segment: int = 0
 
     def setup(self):
         """Both gates and the candidate as one kernel each for x and h."""
@@ -46,20 +48,27 @@ class GRU(nn.Module):
             return h, h
 
         start = jnp.zeros((*x.shape[1:-1], self.size), x.dtype)
-        return jax.lax.scan(step, start, (self.project(x), mask), reverse=self.reverse)[1]
+        return scan(step, start, (self.project(x), mask), self.segment, self.reverse)[1]
 
 
 class RecurrentFeatures(nn.Module):
-    """Features f_1:T of a sequence by stacked GRUs, forward, backward or both concatenated."""
+    """Features f_1:T of a sequence by stacked GRUs, forward, backward or both concatenated.
+
+    `segment` is that of `nn.scan`: how many steps the backward pass keeps at a time.
+    """
 
     size: int
     num_layers: int = 1
     direction: str = "both"  # forward | backward | both
+    segment: int = 0
 
     def setup(self):
         """One GRU for each layer and direction."""
         reverses = {"forward": [False], "backward": [True], "both": [False, True]}[self.direction]
-        self.layers = [[GRU(self.size, r) for r in reverses] for _ in range(self.num_layers)]
+        self.layers = [
+            [GRU(self.size, reverse, self.segment) for reverse in reverses]
+            for _ in range(self.num_layers)
+        ]
 
     def __call__(self, x: Array, mask: Array) -> Array:
         """x [T, B, F], mask [T, B] -> [T, B, size or 2 size]."""

@@ -1,14 +1,10 @@
 """Gradient accumulation: a batch's gradient from equal parts of it, one after another."""
 
-from collections.abc import Callable
-
 import jax
 import jax.numpy as jnp
 
+from rlvm.training.buckets import Gradient
 from rlvm.types import Array, Batch, PyTree
-
-# (params, extra, batch, rng [B]) -> ((loss, (extra, terms)), gradients)
-Gradient = Callable[[PyTree, PyTree, Batch, Array], tuple]
 
 
 def in_microbatches(gradient: Gradient, count: int) -> Gradient:

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import optax
 
 from rlvm.inference.objectives import masked_mean
+from rlvm.training.buckets import in_buckets
 from rlvm.training.microbatches import in_microbatches
 from rlvm.training.state import TrainState
 from rlvm.types import Array, Batch, Objective, PyTree
@@ -27,9 +28,14 @@ def make_step(
     ema_decay: float = 0.0,
     axis_name: str | None = None,
     accumulate_steps: int = 1,
+    longest: tuple[int, ...] = (),
 ) -> Step:
-    """The step (state, batch, rng [B]) -> (state, metrics) for an objective and an optimizer."""
+    """The step (state, batch, rng [B]) -> (state, metrics) for an objective and an optimizer.
+
+    `longest` are the lengths of a source's buckets, to which its batches of sequences are cut.
+    """
     gradient = jax.value_and_grad(objective, has_aux=True)
+    gradient = in_buckets(gradient, longest)
     gradient = in_microbatches(gradient, accumulate_steps)
 
     def step(state: TrainState, batch: Batch, rng: Array):

@@ -243,7 +243,7 @@ def test_a_run_is_traced_once(small, tmp_path, data_dir, monkeypatch):
 def test_streaming_trains_the_same_way(small, tmp_path, data_dir, monkeypatch):
     """A split too large for a device goes through Grain: resumed equals uninterrupted."""
     source = job.training_source
-    monkeypatch.setattr(job, "training_source", lambda *a: source(*a, limit=1))
+    monkeypatch.setattr(job, "training_source", lambda *a, **k: source(*a, **k, limit=1))
     whole = train(small(**{"train.num_steps": 8}), tmp_path / "whole", data_dir)
     train(small(**{"train.num_steps": 8, "train.checkpoint_every": 3}), tmp_path / "p", data_dir)
     for folder in (tmp_path / "p" / "checkpoints" / "best", tmp_path / "p" / "checkpoints/latest"):

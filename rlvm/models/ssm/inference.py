@@ -56,6 +56,7 @@ class InferenceNetwork(nn.Module):
     initial_scale: float = 0.1
     observation_mean: Sequence[float] = (0.0,)
     observation_scale: Sequence[float] = (1.0,)
+    segment: int = 0
 
     def setup(self):
         """The feature networks this conditioning needs, and the two Gaussian networks."""
@@ -63,7 +64,9 @@ class InferenceNetwork(nn.Module):
         if spec.direction == "none":
             self.frame_features = nn.Dense(self.features["size"])
         else:
-            self.sequence_features = RecurrentFeatures(**self.features, direction=spec.direction)
+            self.sequence_features = RecurrentFeatures(
+                **self.features, direction=spec.direction, segment=self.segment
+            )
         if spec.first == "x_1:k":
             self.prefix_features = FeedForward(**self.prefix)
         if spec.latents == "z_1:t-1":

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
@@ -17,6 +16,7 @@ from rlvm.models.ssm.noise import normals
 from rlvm.models.ssm.paths import Moments, Path, PathPosterior, PathPrior, over_time, time_first
 from rlvm.models.ssm.transition import Transition, lagged
 from rlvm.nn.flows import FlowChain
+from rlvm.nn.scan import scan
 from rlvm.types import Array, Batch
 
 NETWORKS = (
@@ -38,7 +38,8 @@ class StateSpaceModel(nn.Module):
     initial_inference: "base" infers the base variable of the flow (the KL is analytic), "state"
     infers z_1 behind it (the KL is an estimate, and costs the flow's sequential inverse).
     The mappings are the fields of the networks they name. observation_mean and observation_scale
-    standardise x for the networks; densities stay those of x itself.
+    standardise x for the networks; densities stay those of x itself. segment is how many steps of a
+    scan the backward pass keeps at a time: about sqrt(T) takes least memory, 0 keeps all.
     """
 
     observation_dim: int
@@ -57,6 +58,7 @@ class StateSpaceModel(nn.Module):
     initial_scale: float = 0.1
     observation_mean: Sequence[float] = (0.0,)
     observation_scale: Sequence[float] = (1.0,)
+    segment: int = 0
 
     def setup(self):
         """Flow, transition, emission and the inference network."""
@@ -78,6 +80,7 @@ class StateSpaceModel(nn.Module):
             inverse_initial=self.inverse_initial,
             inverse_residual=self.inverse_residual,
             initial_scale=self.initial_scale,
+            segment=self.segment,
             **standard,
         )
 
@@ -199,7 +202,7 @@ class StateSpaceModel(nn.Module):
             z = mean + gain * eps
             return z, z
 
-        return jax.lax.scan(step, z, (noise, controls))[1]
+        return scan(step, z, (noise, controls), self.segment)[1]
 
     def transitions(self, states: Array, controls: Array | None) -> tuple[Array, Array]:
         """(F, G) of every transition along states [..., T, Z]: [..., T-1, Z] each."""
@@ -257,5 +260,6 @@ def build(config: ConfigDict, batch: Batch) -> StateSpaceModel:
         initial_scale=config.initial_scale,
         observation_mean=config.get("observation_mean", (0.0,)),
         observation_scale=config.get("observation_scale", (1.0,)),
+        segment=config.get("segment", 0),
         **{name: config[name].to_dict() for name in NETWORKS},
     )

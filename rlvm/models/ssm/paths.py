@@ -6,13 +6,13 @@ the flow's base variable of z_1 or z_1 itself. Prior and posterior always speak 
 
 from typing import TYPE_CHECKING
 
-import jax
 import jax.numpy as jnp
 from flax import struct
 
 from rlvm.models.distributions import Normal
 from rlvm.models.ssm.inference import valid_steps
 from rlvm.models.ssm.noise import normals
+from rlvm.nn.scan import scan
 from rlvm.types import Array, Batch, Surrogate
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ class PathPosterior:
 
         inputs = (noise[1:], over_time(self._features.rest), over_time(self._controls))
         carry = (first, model.start_memory(first))
-        _, (states, variables, means, scales) = jax.lax.scan(step, carry, inputs)
+        _, (states, variables, means, scales) = scan(step, carry, inputs, model.segment)
         path = Path(joined(first, states), joined(variable, variables))
         mean, scale = jnp.broadcast_to(mean, shape), jnp.broadcast_to(scale, shape)
         return path, Moments(joined(mean, means), joined(scale, scales))
