@@ -66,5 +66,6 @@ class Buckets:
         for b, size in enumerate(self.sizes):
             place = (batch - firsts[b]) * self.batch_size + positions
             place = jnp.clip(place, 0, size - 1)  # of the other buckets any row will do
-            candidates.append(offsets[b] + permute(jax.random.fold_in(epoch_key, b), place, size))
+            own = jax.random.fold_in(epoch_key, b)
+            candidates.append(offsets[b] + permute(own, place, int(size)))
         return jnp.stack(candidates)[chosen]
