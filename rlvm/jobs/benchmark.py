@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from ml_collections import ConfigDict
 
 from rlvm.data.dataset import Dataset
 from rlvm.data.pipeline import training_source
@@ -20,7 +21,6 @@ from rlvm.training.step import make_step
 from rlvm.types import Array
 
 DATA_DIM, UNITS, BATCH = 784, 500, 100
-SUITES = ("train",)
 
 
 def synthetic(size: int = 10_000) -> Dataset:
@@ -30,14 +30,20 @@ def synthetic(size: int = 10_000) -> Dataset:
     return Dataset("synthetic", {"train": {"x": x}}, {"train": ""}, "binary", False)
 
 
-def our_step(data: Dataset) -> tuple[experiments.Experiment, Callable[[int], float]]:
-    """The DARN 784-500-500 and a function that takes `count` of its training steps."""
-    config = configs.load(
+def our_darn() -> ConfigDict:
+    """The DARN 784-500-500 with plain Adam."""
+    return configs.load(
         "darn/binarized_mnist",
         **{"optimizer.name": "adam", "optimizer.schedule": "constant", "optimizer.ema_decay": 0.0},
     )
+
+
+def our_step(
+    config: ConfigDict, data: Dataset
+) -> tuple[experiments.Experiment, Callable[[int], float]]:
+    """An experiment and a function that takes `count` of its training steps."""
     experiment = experiments.build(config, experiments.example_batch(data))
-    source = training_source(data, BATCH, 0, 100)
+    source = training_source(data, config.train.batch_size, 0, 100)
     step = make_step(experiment.objective, experiment.optimizer)
     run = Parallel("jit", step, source, 0, jax.devices()[:1])
     state = run.place(experiment.initial_state())
@@ -124,11 +130,12 @@ def quartiles(values: list[float]) -> list[float]:
 
 def benchmark_train(count: int = 50, rounds: int = 11) -> dict[str, Any]:
     """DARN 784-500-500, batch 100: medians of interleaved ratios with quartiles."""
-    from rlvm.jobs.torch_darn import TorchDARN, TorchStep
+    from rlvm.jobs.torch_darn import TorchDARN
+    from rlvm.jobs.torch_step import TorchStep
 
     data = synthetic()
     x = data.splits["train"]["x"]
-    experiment, ours = our_step(data)
+    experiment, ours = our_step(our_darn(), data)
     eager, compiled = (TorchDARN(DATA_DIM, UNITS, UNITS) for _ in range(2))
     check_same_loss(experiment, eager, x)
     rows: dict[str, Callable[[int], Any]] = {
@@ -155,6 +162,9 @@ def benchmark_train(count: int = 50, rounds: int = 11) -> dict[str, Any]:
 
 def benchmark(suite: str) -> dict[str, Any]:
     """Run a suite by name."""
-    if suite not in SUITES:
-        raise ValueError(f"No suite '{suite}'. Suites: {', '.join(SUITES)}.")
-    return benchmark_train()
+    from rlvm.jobs.benchmark_ssm import benchmark_ssm
+
+    suites = {"train": benchmark_train, "ssm": benchmark_ssm}
+    if suite not in suites:
+        raise ValueError(f"No suite '{suite}'. Suites: {', '.join(suites)}.")
+    return suites[suite]()

@@ -1,9 +1,9 @@
 """The DARN of the benchmark in PyTorch: same network, same loss, same optimizer."""
 
-import numpy as np
 import torch
 from torch import nn
 
+from rlvm.jobs.torch_step import copy_dense, tensor
 from rlvm.types import PyTree
 
 
@@ -46,6 +46,10 @@ class TorchDARN(nn.Module):
         length = log_bernoulli(h, posterior) - log_bernoulli(h, prior) - log_bernoulli(x, visible)
         return length.mean()
 
+    def noise(self, batch_size: int) -> torch.Tensor:
+        """The uniforms of a batch."""
+        return torch.rand(batch_size, self.prior_bias.numel())
+
     def copy_from(self, params: PyTree) -> None:
         """Take the weights of our DARN."""
         encoder, prior, visible = (params[k] for k in ("encoders_0", "priors_0", "visibles"))
@@ -57,38 +61,11 @@ class TorchDARN(nn.Module):
         ]
         with torch.no_grad():
             for layer, weights in pairs:
-                layer.weight.copy_(tensor(weights["kernel"]).T)
-                layer.bias.copy_(tensor(weights["bias"]))
+                copy_dense(layer, weights)
             self.prior_bias.copy_(tensor(prior["bias"]))
             self.prior_kernel.copy_(tensor(prior["AutoregressiveKernel_0"]["kernel"]))
-
-
-def tensor(array) -> torch.Tensor:
-    """A torch copy of an array."""
-    return torch.from_numpy(np.array(array))
 
 
 def log_bernoulli(value: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
     """Log probability, summed over units."""
     return (value * logits - nn.functional.softplus(logits)).sum(-1)
-
-
-class TorchStep:
-    """Training steps on a data set in memory, drawing rows and noise as ours does."""
-
-    def __init__(self, model: TorchDARN, x: np.ndarray, batch_size: int, compiled: bool):
-        self.model, self.x, self.batch_size = model, tensor(x), batch_size
-        self.optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
-        self.loss = torch.compile(model) if compiled else model
-        self.units = model.prior_bias.numel()
-
-    def __call__(self, count: int) -> float:
-        """Take `count` steps; returns the last loss."""
-        for _ in range(count):
-            rows = torch.randint(len(self.x), (self.batch_size,))
-            x = self.x[rows].float()
-            self.optimizer.zero_grad(set_to_none=True)
-            loss = self.loss(x, torch.rand(self.batch_size, self.units))
-            loss.backward()
-            self.optimizer.step()
-        return loss.item()
