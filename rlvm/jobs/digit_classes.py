@@ -68,7 +68,7 @@ def train_classifier(data: dataset.Dataset, num_steps: int, seed: int = 0) -> Py
 
 @jax.jit
 def _classes(params: PyTree, x: Array) -> Array:
-    logits: Array = DigitClassifier().apply({"params": params}, x)
+    logits: Any = DigitClassifier().apply({"params": params}, x)
     return jnp.argmax(logits, axis=-1)
 
 

@@ -6,6 +6,7 @@
 import itertools
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import nn
@@ -33,7 +34,7 @@ class Layers(nn.Module):
 
     def __init__(self, widths: Sequence[int], activations: Sequence[str]):
         super().__init__()
-        self.linears = nn.ModuleList(nn.Linear(a, b) for a, b in itertools.pairwise(widths))
+        self.linears: Any = nn.ModuleList(nn.Linear(a, b) for a, b in itertools.pairwise(widths))
         self.activations = [ACTIVATIONS[name] for name in activations]
 
     def forward(self, h: torch.Tensor) -> torch.Tensor:
@@ -49,7 +50,7 @@ class Flow(nn.Module):
     def __init__(self, dim: int, sizes: Sequence[int], backward: bool):
         super().__init__()
         masks = autoregressive_masks(dim, sizes, backward)
-        self.linears = nn.ModuleList(nn.Linear(*mask.shape) for mask in masks)
+        self.linears: Any = nn.ModuleList(nn.Linear(*mask.shape) for mask in masks)
         self.masks = [tensor(mask.T.astype("float32")) for mask in masks]
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -82,7 +83,7 @@ class TorchSSM(nn.Module):
         self.move_activation = ACTIVATIONS[move.activations[0]]
         self.move = Layers((*move.sizes, dim), move.activations[1:])
         self.emission = Layers((dim, *config.emission.sizes, data_dim), config.emission.activations)
-        self.flows = nn.ModuleList(
+        self.flows: Any = nn.ModuleList(
             Flow(dim, config.flow.sizes, bool(k % 2)) for k in range(config.flow.num_flows)
         )
 

@@ -1,5 +1,7 @@
 """Training steps in PyTorch, as the benchmark takes them beside ours."""
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch import nn
@@ -22,7 +24,7 @@ class TorchStep:
 
     def __init__(
         self,
-        model: nn.Module,
+        model: Any,
         x: np.ndarray,
         batch_size: int,
         compiled: bool = False,
