@@ -86,4 +86,6 @@ def draw_one_future(axis, arrays: Arrays, n: int, futures: int) -> None:
 def panels(rows: int, columns: int, width: float = 3.2) -> PyTree:
     """(figure, axes [rows, columns])."""
     size = (width * columns, 3.0 * rows)
-    return figures.pyplot().subplots(rows, columns, figsize=size, squeeze=False)
+    return figures.pyplot().subplots(
+        rows, columns, figsize=size, squeeze=False, layout="constrained"
+    )
