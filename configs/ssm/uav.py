@@ -60,7 +60,8 @@ def get_config(argument: str = "full"):
         config.train.update(batch_size=batch_size, num_steps=30_000, log_every=500)
         config.optimizer.update(learning_rate=rate, momentum=beta_1, schedule="constant")
     else:
-        config.train.update(batch_size=64, num_steps=6_000, eval_every=250, log_every=250)
+        config.objective.kl_warmup_steps = 1_000
+        config.train.update(batch_size=64, num_steps=4_000, eval_every=250, log_every=250)
         config.train.early_stopping_evals = 10
     return config
 
