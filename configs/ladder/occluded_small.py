@@ -11,8 +11,8 @@ from rlvm.configs.ladder.occluded_moving_mnist import comparison, shrunk
 
 LADDER = (
     # encoder   stride channels filter  decoder   filter
-    ("ConvLSTM", 2, 4, (3, 3), "ConvG1", (3, 3)),
-    ("Conv", 2, 12, (3, 3), "ConvG1", (3, 3)),
+    ("Conv", 2, 16, (3, 3), "ConvG1", (3, 3)),
+    ("ConvLSTM", 2, 8, (3, 3), "ConvG1", (3, 3)),
     ("ConvLSTM", 2, 16, (3, 3), "ConvG1", (3, 3)),
     ("LSTM", None, 32, None, "G1", None),
     ("SoftMax", None, 10, None, None, None),

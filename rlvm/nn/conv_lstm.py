@@ -1,6 +1,6 @@
 """LSTM and ConvLSTM cells with every input's projection normalised on its own (appendix A.4)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -17,15 +17,28 @@ GAINS = {"below": 1.0, "level": 0.1}
 State = tuple[Array, Array]  # (c, s): memory and output, each [B, ..., F]
 
 
-def lstm_update(gates: Array, c: Array) -> State:
-    """i, f, g, o = gates; c' = sigmoid(f + 1) c + sigmoid(i) tanh(g); s' = sigmoid(o) tanh(c')."""
-    i, f, g, o = jnp.split(gates, 4, axis=-1)
+def lstm_update(total: Array, c: Array) -> State:
+    """i, f, g, o = total; c' = sigmoid(f + 1) c + sigmoid(i) tanh(g); s' = sigmoid(o) tanh(c')."""
+    i, f, g, o = jnp.split(total, 4, axis=-1)
     c = jax.nn.sigmoid(f + 1.0) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
     return c, jax.nn.sigmoid(o) * jnp.tanh(c)
 
 
+def gates(cell: nn.Module, project: Callable, below, level, examples) -> Array:
+    """b + sum_k Norm(W_k input_k) over inputs from below and on the level: [B, ..., 4 F].
+
+    `project(name, x, kind)` is W_k input_k; each sum's parameters belong to `cell`.
+    """
+    total = cell.param("b", nn.initializers.zeros, (4 * cell.features,))
+    for kind, inputs in (("below", below), ("level", level)):
+        for k, x in enumerate(inputs):
+            norm = normalization(cell.norm, cell.axis_name, f"norm_{kind}_{k}", GAINS[kind])
+            total += norm(project(f"W_{kind}_{k}", x, kind), examples)
+    return total
+
+
 class ConvLSTM(nn.Module):
-    """gates = sum_k Norm(W_k * input_k) + b over inputs from below (strided) and on the level.
+    """An LSTM of maps, W_k a convolution: with stride from below, without it on the level.
 
     The level's inputs are its decoder's last output, where connected, and the cell's own s(t-1).
     """
@@ -45,18 +58,17 @@ class ConvLSTM(nn.Module):
         examples: Array | None = None,
     ) -> State:
         """state ([B, H', W', F], same), below [B, H, W, C] each, level [B, H', W', C'] each."""
+
+        def project(name: str, x: Array, kind: str) -> Array:
+            stride = self.stride if kind == "below" else 1
+            return Down(4 * self.features, self.filter_size, stride, name=name)(x)
+
         c, s = state
-        gates = self.param("b", nn.initializers.zeros, (4 * self.features,))
-        for kind, stride, inputs in (("below", self.stride, below), ("level", 1, (*level, s))):
-            for k, x in enumerate(inputs):
-                conv = Down(4 * self.features, self.filter_size, stride, name=f"W_{kind}_{k}")
-                norm = normalization(self.norm, self.axis_name, f"norm_{kind}_{k}", GAINS[kind])
-                gates += norm(conv(x), examples)
-        return lstm_update(gates, c)
+        return lstm_update(gates(self, project, below, (*level, s), examples), c)
 
 
 class LSTM(nn.Module):
-    """gates = sum_k Norm(W_k input_k) + b, fully connected: maps from below are flattened."""
+    """The same, fully connected: maps from below are flattened."""
 
     features: int
     norm: str = "layer"
@@ -71,11 +83,11 @@ class LSTM(nn.Module):
         examples: Array | None = None,
     ) -> State:
         """state ([B, F], [B, F]), below [B, ...] each, level [B, C'] each -> state."""
+
+        def project(name: str, x: Array, kind: str) -> Array:
+            del kind
+            dense = nn.Dense(4 * self.features, use_bias=False, name=name)
+            return dense(x.reshape(len(x), -1))
+
         c, s = state
-        gates = self.param("b", nn.initializers.zeros, (4 * self.features,))
-        for kind, inputs in (("below", below), ("level", (*level, s))):
-            for k, x in enumerate(inputs):
-                dense = nn.Dense(4 * self.features, use_bias=False, name=f"W_{kind}_{k}")
-                norm = normalization(self.norm, self.axis_name, f"norm_{kind}_{k}", GAINS[kind])
-                gates += norm(dense(x.reshape(len(x), -1)), examples)
-        return lstm_update(gates, c)
+        return lstm_update(gates(self, project, below, (*level, s), examples), c)

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from rlvm.nn.convolution import Convolution
-from rlvm.nn.normalization import BatchNorm, normalization
+from rlvm.nn.normalization import normalization
 from rlvm.nn.pyramid import Up
 from rlvm.types import Array
 
@@ -37,11 +37,12 @@ class SigmoidLinear(nn.Module):
 
 
 class G1(nn.Module):
-    """u = BN(A v_top + b); s = f(u, w_s); y = s h + (1 - s) f(u, w), fully connected (A.1).
+    """u = Norm(A v_top) + b; s = f(u, w_s); y = s h + (1 - s) f(u, w), fully connected (A.1).
 
-    The b of the paper is BN's own shift: inside the brackets BN would subtract it again.
+    A.1 prints BN(A v_top + b), but inside the brackets BN would subtract b again.
     """
 
+    norm: str = "batch"
     axis_name: str | None = None
 
     @nn.compact
@@ -53,15 +54,16 @@ class G1(nn.Module):
         u = jnp.zeros(())
         for name, v in zip(("A", "P"), (top, *past), strict=False):
             u += nn.Dense(flat.shape[-1], use_bias=False, name=name)(v.reshape(len(v), -1))
-        u = BatchNorm(self.axis_name, name="BN")(u, examples)
+        u = normalization(self.norm, self.axis_name, "norm", shift=True)(u, examples)
         return _gated(u, flat).reshape(h.shape)
 
 
 class ConvG1(nn.Module):
-    """G1 with u = BN(A * v_top + b), `*` a convolution that brings v_top to the size of h (A.1)."""
+    """G1 with u = Norm(A * v_top) + b, `*` a convolution that gives v_top the size of h (A.1)."""
 
     filter_size: tuple[int, ...]
     stride: int = 1
+    norm: str = "batch"
     axis_name: str | None = None
 
     @nn.compact
@@ -72,7 +74,7 @@ class ConvG1(nn.Module):
         u = jnp.zeros(())
         for name, stride, v in zip(("A", "P"), (self.stride, 1), (top, *past), strict=False):
             u += Up(h.shape[-1], self.filter_size, h.shape[1:3], stride, name=name)(v)
-        u = BatchNorm(self.axis_name, name="BN")(u, examples)
+        u = normalization(self.norm, self.axis_name, "norm", shift=True)(u, examples)
         return _gated(u, h)
 
 

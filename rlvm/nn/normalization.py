@@ -21,18 +21,20 @@ class LayerNorm(nn.Module):
 
     gain: float = 1.0
     groups: int = 1
+    shift: bool = False
     epsilon: float = 1e-5
 
     @nn.compact
     def __call__(self, x: Array, examples: Array | None = None) -> Array:
         """x [B, ..., C] -> [B, ..., C], each of `groups` of channels a layer of its own."""
+        bias = self.param("bias", nn.initializers.zeros, x.shape[-1:]) if self.shift else 0.0
         scale = self.param("scale", nn.initializers.constant(self.gain), x.shape[-1:])
         layers = x.reshape(*x.shape[:-1], self.groups, -1)
         units = (*range(1, x.ndim - 1), x.ndim)
         centred = layers - layers.mean(units, keepdims=True)
         variance = jnp.square(centred).mean(units, keepdims=True)
         normed = centred * jax.lax.rsqrt(variance + self.epsilon)
-        return scale * normed.reshape(x.shape)
+        return scale * normed.reshape(x.shape) + bias
 
 
 class BatchNorm(nn.Module):
@@ -105,11 +107,19 @@ def _moved(old: Array, moment: Array, count: Array, decay: float) -> Array:
 
 
 def normalization(
-    kind: str, axis_name: str | None, name: str, gain: float = 1.0, groups: int = 1
+    kind: str,
+    axis_name: str | None,
+    name: str,
+    gain: float = 1.0,
+    groups: int = 1,
+    shift: bool = False,
 ) -> nn.Module:
-    """The normalisation module of that kind: 'layer' or 'batch'; `gain` is its scale at first."""
+    """The normalisation module of that kind: 'layer' or 'batch'; `gain` is its scale at first.
+
+    Batch normalisation always has a shift, layer normalisation where asked.
+    """
     if kind == "layer":
-        return LayerNorm(gain, groups, name=name)
+        return LayerNorm(gain, groups, shift, name=name)
     if kind == "batch":
         return BatchNorm(axis_name, gain, name=name)
     raise ValueError(f"No normalization '{kind}'. Normalizations: layer, batch.")

@@ -58,7 +58,8 @@ def initialized(model, batch, seed=0):
         lambda a: jnp.asarray(0.4 * noise.normal(size=a.shape), jnp.float32), shapes["params"]
     )
     stats = jax.tree.map(
-        lambda a: jnp.asarray(noise.uniform(0.5, 1.5, a.shape), jnp.float32), shapes["batch_stats"]
+        lambda a: jnp.asarray(noise.uniform(0.5, 1.5, a.shape), jnp.float32),
+        shapes.get("batch_stats", {}),
     )
     return {"params": params, "batch_stats": stats}
 
@@ -66,13 +67,9 @@ def initialized(model, batch, seed=0):
 def written_out(model, variables, x):
     """Logits and d_0 for TINY, each connection by hand, the cells applied one by one."""
     p = variables["params"]["iteration"]
-    stats = variables["batch_stats"]["iteration"]
 
     def cell(module, name, *args):
-        held = {"params": p[name]}
-        if name in stats:
-            held["batch_stats"] = stats[name]
-        return module.apply(held, *args)
+        return module.apply({"params": p[name]}, *args)
 
     def zero(*shape):
         return jnp.zeros((B, *shape))
@@ -91,8 +88,8 @@ def written_out(model, variables, x):
         s4 = cell(LSTM(5), "encoder_4", s4, (e3, *below[3]), level[4])
         logit = s4[1] @ p["encoder_5"]["kernel"] + p["encoder_5"]["bias"]
         d4 = jax.nn.softmax(logit)
-        d3 = cell(G1(), "decoder_3", d4, e3, past[3])
-        d2 = cell(G1(), "decoder_2", d3, s2[1], past[2])
+        d3 = cell(G1("layer"), "decoder_3", d4, e3, past[3])
+        d2 = cell(G1("layer"), "decoder_2", d3, s2[1], past[2])
         d1 = cell(ConvG2((1, 3), 2), "decoder_1", d2, s1[1], past[1])
         d0 = cell(ConvG2((1, 3)), "decoder_0", d1, e0, past[0])
         d = [d0, d1, d2, d3, d4]
@@ -149,7 +146,7 @@ def test_static_iterations_have_statistics_of_their_own():
     assert outputs["logits"].shape == (B, 3, 3)
     assert outputs["prediction"].batch_shape == (B, 3)
     stats = update_statistics(variables["batch_stats"], moved["moments"], 0.0)
-    mean = stats["iteration"]["decoder_2"]["BN"]["mean"]
+    mean = stats["iteration"]["encoder_2_BN"]["mean"]
     assert float(jnp.abs(mean[0] - mean[1]).max()) > 1e-4
     # The running statistics of this batch normalise its real examples as its own moments did.
     evaluate = jax.jit(lambda s: model.apply({**variables, "batch_stats": s}, None, batch))
@@ -161,7 +158,7 @@ def test_static_iterations_have_statistics_of_their_own():
 
 
 def test_frames_past_the_end_do_not_reach_the_statistics():
-    model = RLadder(parse(SMALL), (1, 11, 1))
+    model = RLadder(parse(SMALL), (1, 11, 1), norm="batch")
     batch = {**rolls(), "lengths": jnp.array([4, 2, 3])}
     variables = initialized(model, batch)
     train = jax.jit(lambda b: model.apply(variables, None, b, train=True, mutable=["moments"])[1])

@@ -65,6 +65,12 @@ def layer_norm(x, p):
     return p["scale"] * deviation / np.sqrt(np.square(deviation).mean(units, keepdims=True) + 1e-5)
 
 
+def shifted(x, p):
+    """The normalisation of G1 and ConvG1, of the kind that `p["kind"]` names."""
+    norm = {"batch": batch_norm, "layer": lambda x, p: layer_norm(x, p) + p["bias"]}[p["kind"]]
+    return norm(x, p["norm"])
+
+
 def batch_norm(x, p):
     over = tuple(range(x.ndim - 1))
     return p["scale"] * (x - x.mean(over)) / np.sqrt(x.var(over) + 1e-5) + p["bias"]
@@ -93,7 +99,7 @@ def numpy_g1(p, top, h, past):
     u = top.reshape(batch, -1) @ p["A"]["kernel"] + b
     if past:
         u = u + past[0].reshape(batch, -1) @ p["P"]["kernel"]
-    u, flat = batch_norm(u, p["BN"]), h.reshape(batch, -1)
+    u, flat = shifted(u, p), h.reshape(batch, -1)
     s = f(u, p["w_s"]["w"])
     return (s * flat + (1 - s) * f(u, p["w"]["w"])).reshape(h.shape)
 
@@ -102,7 +108,7 @@ def numpy_conv_g1(p, top, h, past, stride):
     u = up(top, p["A"]["conv"]["kernel"], h.shape[1:3], stride)
     if past:
         u = u + conv(past[0], p["P"]["conv"]["kernel"])
-    u = batch_norm(u, p["BN"])
+    u = shifted(u, p)
     s = f(u, p["w_s"]["w"])
     return s * h + (1 - s) * f(u, p["w"]["w"])
 
@@ -146,7 +152,7 @@ SIZES = [((1, 11), (1, 6), 2), ((6, 7), (3, 4), 2), ((4, 4), (4, 4), 1), ((7, 7)
 @pytest.mark.parametrize(
     ("size", "above", "stride", "recurrent"), [*[(*s, False) for s in SIZES], (*SIZES[0], True)]
 )
-@pytest.mark.parametrize("cell", ["ConvG1", "ConvG2", "ConvG3"])
+@pytest.mark.parametrize("cell", ["ConvG1", "ConvG1 layer", "ConvG2", "ConvG3"])
 def test_convolutional_cells(cell, size, above, stride, recurrent):
     h = RNG.normal(size=(BATCH, *size, 3))
     top = RNG.normal(size=(BATCH, *above, 4))
@@ -154,18 +160,21 @@ def test_convolutional_cells(cell, size, above, stride, recurrent):
     filters = (1, 3) if size[0] == 1 else (4, 3)
     module, transcription = {
         "ConvG1": (ConvG1(filters, stride), numpy_conv_g1),
+        "ConvG1 layer": (ConvG1(filters, stride, "layer"), numpy_conv_g1),
         "ConvG2": (ConvG2(filters, stride), numpy_conv_g2),
         "ConvG3": (ConvG3(filters, 6, stride), numpy_conv_g3),
     }[cell]
     params, got = run(module, top, h, past, examples=jnp.ones(BATCH))
+    params["kind"] = module.norm
     np.testing.assert_allclose(got, transcription(params, top, h, past, stride), atol=2e-5)
 
 
-@pytest.mark.parametrize("recurrent", [False, True])
-def test_g1(recurrent):
+@pytest.mark.parametrize(("norm", "recurrent"), [("batch", True), ("layer", False)])
+def test_g1(norm, recurrent):
     h, top = RNG.normal(size=(BATCH, 2, 3, 2)), RNG.normal(size=(BATCH, 4))
     past = (RNG.normal(size=h.shape),) if recurrent else ()
-    params, got = run(G1(), top, h, past, examples=jnp.ones(BATCH))
+    params, got = run(G1(norm), top, h, past, examples=jnp.ones(BATCH))
+    params["kind"] = norm
     np.testing.assert_allclose(got, numpy_g1(params, top, h, past), atol=2e-5)
 
 

@@ -137,9 +137,9 @@ class Iteration(nn.Module):
     def _cell(self, level: int, layer: Layer) -> nn.Module:
         name, size, stride = f"decoder_{level}", layer.decoder_filter, layer.stride or 1
         if layer.decoder == "G1":
-            return G1(self.axis_name, name=name)
+            return G1(self.norm, self.axis_name, name=name)
         if layer.decoder == "ConvG1":
-            return ConvG1(size, stride, self.axis_name, name=name)
+            return ConvG1(size, stride, self.norm, self.axis_name, name=name)
         if layer.decoder == "ConvG2":
             return ConvG2(size, stride, self.norm, self.axis_name, name=name)
         hidden = layer.channels or encoder_shapes(self.layers, self.frame_shape)[level][-1]
