@@ -20,11 +20,21 @@ def test_the_interval_is_that_of_the_cluster_means():
     np.testing.assert_allclose(alone.high - alone.low, 2 * half / np.sqrt(5), rtol=0.05)
 
 
-def test_clusters_weigh_by_their_size():
-    differences, clusters = np.array([0.0, 0.0, 0.0, 8.0]), np.array([0, 0, 0, 1])
-    found = paired_bootstrap(differences, clusters)
-    # Resamples of two clusters: both the first (0), both the second (8), or one of each (2).
-    assert (found.mean, found.low, found.high) == (2.0, 0.0, 8.0)
+def test_clusters_are_resampled_whole_and_weigh_by_their_size():
+    """Against a bootstrap that lays out the examples of every drawn cluster; large ones differ."""
+    rng = np.random.default_rng(1)
+    sizes = np.array([1, 2, 3, 20, 30])
+    clusters = np.repeat(np.arange(5), sizes)
+    differences = rng.normal(size=len(clusters)) + (clusters > 2)
+    groups = [differences[clusters == c] for c in range(5)]
+    means = [
+        np.concatenate([groups[c] for c in rng.integers(0, 5, 5)]).mean() for _ in range(20_000)
+    ]
+    found = paired_bootstrap(differences, clusters, num_resamples=20_000)
+    np.testing.assert_allclose(found.mean, differences.mean())
+    np.testing.assert_allclose(
+        [found.low, found.high], np.quantile(means, [0.025, 0.975]), atol=0.03
+    )
 
 
 def test_errors_say_what_came():
