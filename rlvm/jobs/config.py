@@ -18,6 +18,9 @@ MAY_CHANGE = (
     "train.steps_per_dispatch",
     "train.keep_checkpoints",
     "train.accumulate_steps",  # the same update, in less memory
+    "parallel",  # the same update, on other devices
+    "sharding.fsdp",
+    "sharding.rules",
 )
 
 
@@ -53,6 +56,7 @@ def base() -> ConfigDict:
             "num_steps": 1000,
             "batch_size": 100,
             "accumulate_steps": 1,
+            "matmul_precision": "default",
             "eval_every": 500,
             "log_every": 100,
             "checkpoint_every": 1000,
@@ -62,6 +66,7 @@ def base() -> ConfigDict:
         }
     )
     config.parallel = "jit"
+    config.sharding = ConfigDict({"fsdp": 1, "rules": ()})  # (regex of a path, dimension) pairs
     config.seed = 0
     return config
 
@@ -193,8 +198,13 @@ def sha256(config: ConfigDict) -> str:
 
 
 def from_json(text: str) -> ConfigDict:
-    """The config that `to_json` wrote; lists become the tuples they were."""
-    return ConfigDict(tuples(json.loads(text))).lock()
+    """The config that `to_json` wrote; lists become the tuples they were.
+
+    A config recorded before a field of `base` existed had its default.
+    """
+    config = base()
+    config.update(tuples(json.loads(text)))
+    return config.lock()
 
 
 def tuples(value):

@@ -17,7 +17,7 @@ from rlvm.data.dataset import Dataset
 from rlvm.data.pipeline import Decoder
 from rlvm.inference import objectives, predictor, regularizers
 from rlvm.training import optimizer as optimizers
-from rlvm.training import parallel
+from rlvm.training import parallel, precision
 from rlvm.training import state as states
 from rlvm.types import Objective, Predictor
 
@@ -70,12 +70,13 @@ def build(config: ConfigDict, example: Mapping[str, np.ndarray]) -> Experiment:
     model = build_model(config, example)
     if isinstance(model, Predictor):  # its BatchNorm sees the global batch
         model = model.clone(axis_name=parallel.axis_name(config.parallel))
+    objective = regularizers.regularized(
+        objectives.make(config.objective, model), model, config.objective
+    )
     return Experiment(
         config=config,
         model=model,
-        objective=regularizers.regularized(
-            objectives.make(config.objective, model), model, config.objective
-        ),
+        objective=precision.in_precision(objective, config.train.matmul_precision),
         optimizer=optimizers.build(config.optimizer, config.train.num_steps),
         example=example,
     )

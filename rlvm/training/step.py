@@ -44,7 +44,7 @@ def make_step(
         (loss, (extra, terms)), grads = gradient(state.params, state.extra, batch, rng)
         metrics = {name: masked_mean(value, batch["mask"]) for name, value in terms.items()}
         grads, extra, metrics = mean_over(axis_name, (grads, extra, {**metrics, "loss": loss}))
-        metrics["gradient_norm"] = norm(grads)
+        metrics["gradient_norm"] = optax.tree.norm(grads)
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         updates = jax.tree.map(lambda update: update * state.rate_scale, updates)
         params = optax.apply_updates(state.params, updates)
@@ -58,11 +58,6 @@ def make_step(
         return state, metrics
 
     return step
-
-
-def norm(tree: PyTree) -> Array:
-    """Euclidean norm of all leaves; a dot product reads each once and writes no squares."""
-    return jnp.sqrt(sum(jnp.vdot(leaf, leaf) for leaf in jax.tree.leaves(tree)))
 
 
 def average(ema: PyTree, params: PyTree, decay: float) -> PyTree:

@@ -1,5 +1,7 @@
 """Configs: found, overridden, recorded and compared."""
 
+import json
+
 import pytest
 import runs
 
@@ -41,6 +43,13 @@ def test_json_round_trip_keeps_tuples_and_the_hash():
     assert again.model.deterministic_units == (4, 5) and again.is_locked
     assert configs.sha256(again) == configs.sha256(config)
     assert configs.sha256(runs.small_config()) != configs.sha256(config)
+
+
+def test_a_record_older_than_a_field_has_its_default():
+    config = runs.small_config()
+    record = json.loads(configs.to_json(config))
+    del record["train"]["matmul_precision"]
+    assert configs.differences(configs.from_json(json.dumps(record)), config) == []
 
 
 def test_differences_name_keys_and_ignore_step_counts():
