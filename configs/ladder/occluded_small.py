@@ -14,7 +14,7 @@ LADDER = (
     ("Conv", 2, 16, (3, 3), "ConvG1", (3, 3)),
     ("ConvLSTM", 2, 8, (3, 3), "ConvG1", (3, 3)),
     ("ConvLSTM", 2, 16, (3, 3), "ConvG1", (3, 3)),
-    ("LSTM", None, 32, None, "G1", None),
+    ("LSTM", None, 64, None, "G1", None),
     ("SoftMax", None, 10, None, None, None),
 )
 STATIC = (
@@ -24,17 +24,17 @@ STATIC = (
     ("Conv", 2, 32, (3, 3)),
     ("SoftMax", None, 10, None),
 )
-BASELINE = (*STATIC[:-1], ("LSTM", None, 32, None), STATIC[-1])
+BASELINE = (*STATIC[:-1], ("LSTM", None, 64, None), STATIC[-1])
 
 
 def get_config(argument: str = "ladder"):
     config = comparison(argument, LADDER, BASELINE, STATIC)
     config.optimizer.learning_rate = 3e-3
-    config.train.num_steps = 2_000
-    config.train.batch_size = 32
-    config.train.eval_every = 200
+    config.train.num_steps = 5_000
+    config.train.batch_size = 16
+    config.train.eval_every = 1_000
     config.train.log_every = 100
-    config.train.checkpoint_every = 500
+    config.train.checkpoint_every = 1_000
     config.train.steps_per_dispatch = 20
     return config
 

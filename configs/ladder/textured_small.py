@@ -22,11 +22,12 @@ def get_config(argument: str = "tagger"):
     config.data.name = "textured_mnist/small"
     config.model.frame_shape = (48, 48, 1)
     config.objective.prediction_weight = 0.003
-    config.optimizer.learning_rate = 2e-3
+    config.optimizer.learning_rate = 1e-3
     config.train.num_steps = 4_000
-    config.train.eval_every = 500
+    config.train.batch_size = 8
+    config.train.eval_every = 1_000
     config.train.log_every = 100
-    config.train.checkpoint_every = 500
+    config.train.checkpoint_every = 1_000
     config.train.steps_per_dispatch = 20
     return config
 
