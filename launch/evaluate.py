@@ -1,6 +1,11 @@
 """Evaluate a workdir's model; the last line on stdout is one JSON object (schema v1).
 
 python launch/evaluate.py --workdir=W --split=test --estimator=importance --num_samples=1000
+python launch/evaluate.py --workdir='runs/*' --checkpoint=best,latest --output=D [--share=2/8]
+
+Several workdirs or checkpoints give one JSON line each and one file each in the folder D; what has
+its file there is not computed again. --share is this task's part of an array of tasks; processes
+that have joined one run share the work by themselves.
 """
 
 import json
@@ -8,24 +13,40 @@ import pathlib
 
 from absl import flags
 
-from rlvm.launch.flags import define_checkpoint, define_folders, define_workdir, run
+from rlvm.launch.flags import define_folders, run
 
 
 def main() -> None:
-    """Evaluate."""
-    import numpy as np
+    """Evaluate one workdir or many."""
+    from rlvm.jobs import batch_evaluation, processes
+    from rlvm.jobs.evaluate import Request
 
-    from rlvm.jobs.evaluate import Request, evaluate
-
+    processes.join()
     request = Request(
         split=SPLIT.value,
         estimator=ESTIMATOR.value,
         num_samples=NUM_SAMPLES.value,
         repeats=REPEATS.value,
         limit=LIMIT.value,
-        checkpoint=CHECKPOINT.value,
     )
-    result, per_example = evaluate(WORKDIR.value, request, DATA_DIR.value, MANUAL_DIR.value)
+    jobs = batch_evaluation.plan(batch_evaluation.expand(WORKDIR.value), CHECKPOINT.value, request)
+    if len(jobs) == 1 and not SHARE.value:
+        one(jobs[0])
+        return
+    if not OUTPUT.value or PER_EXAMPLE.value:
+        raise ValueError(f"{len(jobs)} evaluations need --output=FOLDER, and no --per_example.")
+    share = batch_evaluation.Share.parse(SHARE.value)
+    for result in batch_evaluation.run(jobs, OUTPUT.value, share, DATA_DIR.value, MANUAL_DIR.value):
+        print(json.dumps(result), flush=True)
+
+
+def one(job) -> None:
+    """Evaluate one workdir; --output and --per_example name files."""
+    import numpy as np
+
+    from rlvm.jobs.evaluate import evaluate
+
+    result, per_example = evaluate(job.path, job.request, DATA_DIR.value, MANUAL_DIR.value)
     line = json.dumps(result)
     if OUTPUT.value:
         pathlib.Path(OUTPUT.value).write_text(line + "\n")
@@ -38,7 +59,8 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    WORKDIR, CHECKPOINT = define_workdir(), define_checkpoint()
+    WORKDIR = flags.DEFINE_list("workdir", None, "Workdirs, or patterns with *.", required=True)
+    CHECKPOINT = flags.DEFINE_list("checkpoint", ["best"], "best, latest or steps.")
     DATA_DIR, MANUAL_DIR = define_folders()
     SPLIT = flags.DEFINE_string("split", "test", "train, valid or test.")
     ESTIMATOR = flags.DEFINE_string(
@@ -47,7 +69,10 @@ if __name__ == "__main__":
     NUM_SAMPLES = flags.DEFINE_integer("num_samples", 1000, "Importance samples, or particles.", 1)
     REPEATS = flags.DEFINE_integer("repeats", 10, "Repeats, for the Monte Carlo interval.", 1)
     LIMIT = flags.DEFINE_integer("limit", None, "Only the first N examples.", 1)
-    OUTPUT = flags.DEFINE_string("output", "", "Also write the JSON object here.")
+    OUTPUT = flags.DEFINE_string(
+        "output", "", "Also write the JSON object here; of many, a folder."
+    )
+    SHARE = flags.DEFINE_string("share", "", "INDEX/COUNT of an array of tasks.")
     PER_EXAMPLE = flags.DEFINE_string(
         "per_example", "", "Write each example's NLL, and its label, to this .npz."
     )

@@ -1,21 +1,25 @@
 """Join result lines into a Markdown table; with --readme, rewrite that file's generated section.
 
-python launch/report.py --results=configs/darn/results.jsonl [--readme=README.md]
+python launch/report.py --results=configs/darn/results.jsonl [--readme=README.md] [--csv=F.csv]
 python launch/report.py --sweep=W [--figure=F.png]      (the trials of a sweep, the best first)
 python launch/report.py --plot=futures|final_positions|digits --figure=F.png \
     --arrays=full=F.npz,partial=P.npz      (what launch/forecast.py and launch/digits.py wrote)
+python launch/report.py --plot=architecture|samples|probabilities|depths|representation \
+    --workdirs=W1,W2 --figure=F.png        (figures 1 to 5 of the DARN paper)
 """
 
 import pathlib
 
 from absl import flags
 
-from rlvm.launch.flags import run
+from rlvm.launch.flags import define_folders, run
 
 
 def main() -> None:
     """Report."""
-    if PLOT.value:
+    if PLOT.value and WORKDIRS.value:
+        draw_models()
+    elif PLOT.value:
         draw()
     elif SWEEP.value:
         report_sweep()
@@ -38,7 +42,19 @@ def draw() -> None:
         "digits": forecast_figures.draw_digits,
         "futures": forecast_figures.draw_futures,
     }
+    if PLOT.value not in plots:
+        raise ValueError(f"--plot={PLOT.value} needs --workdirs=W1,W2.")
     plots[PLOT.value](arrays, FIGURE.value)
+
+
+def draw_models() -> None:
+    """One of the figures of "Deep AutoRegressive Networks" from workdirs."""
+    from rlvm.jobs import darn_figures
+
+    known = ", ".join(darn_figures.PLOTS)
+    if not FIGURE.value or PLOT.value not in darn_figures.PLOTS:
+        raise ValueError(f"--workdirs needs --figure=F.png and --plot of: {known}.")
+    darn_figures.draw(PLOT.value, WORKDIRS.value, FIGURE.value, DATA_DIR.value, MANUAL_DIR.value)
 
 
 def report_results() -> None:
@@ -47,6 +63,8 @@ def report_results() -> None:
 
     path = RESULTS.value
     text = report.text(path)
+    if CSV.value:
+        report.write_csv(report.read_results(path), CSV.value)
     if README.value:
         readme = pathlib.Path(README.value)
         family = pathlib.Path(path).parent.name
@@ -65,11 +83,13 @@ def report_sweep() -> None:
 
 
 if __name__ == "__main__":
-    RESULTS = flags.DEFINE_string("results", "", "A results.jsonl.")
+    RESULTS = flags.DEFINE_string("results", "", "A results.jsonl, or a folder of evaluations.")
+    CSV = flags.DEFINE_string("csv", "", "Also write the evaluations' numbers here.")
     README = flags.DEFINE_string("readme", "", "A file with two marks <!-- results:FAMILY -->.")
     SWEEP = flags.DEFINE_string("sweep", "", "The --workdir of a sweep.")
-    PLOTS = ["final_positions", "digits", "futures"]
-    PLOT = flags.DEFINE_enum("plot", None, PLOTS, "Figures 2, 3 and 4 of Mind the Gap.")
+    PLOT = flags.DEFINE_string("plot", "", "A figure of Mind the Gap or of the DARN paper.")
+    WORKDIRS = flags.DEFINE_list("workdirs", [], "The workdirs of a figure of the DARN paper.")
+    DATA_DIR, MANUAL_DIR = define_folders()
     ARRAYS = flags.DEFINE_list("arrays", [], "NAME=FILE.npz of each model in the plot.")
     FIGURE = flags.DEFINE_string("figure", "", "Draw the sweep or plot to this .png.")
     run(main)

@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 from etils import epath
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from scipy import stats
 from tqdm import tqdm
 
@@ -30,6 +31,7 @@ LOG = logging.getLogger(__name__)
 SAMPLED = ("importance", "particle_filter")
 ESTIMATORS = ("bound", "exact", *SAMPLED)
 BATCH_SIZE = 500
+ROWS_PER_DEVICE = 32
 ACTIVE_VARIANCE = 0.01
 SOFTPLUS_PER_SECOND = 2e8
 MULTIPLICATIONS_PER_SECOND = 5e10
@@ -89,18 +91,29 @@ def measure(model: loading.Model, data: dataset.Dataset, request: Request) -> di
         return estimate(bound, batch, example_keys(noise, positions))
 
     size = len(arrays["x"]) if request.limit is None else min(request.limit, len(arrays["x"]))
-    batch_size = min(BATCH_SIZE, size)
+    sharding, batch_size = spread(min(BATCH_SIZE, size))
+    variables = jax.device_put(model.variables, NamedSharding(sharding.mesh, PartitionSpec()))
     total = repeats * -(-size // batch_size)
     collected: list[dict[str, np.ndarray]] = []
     with tqdm(total=total, unit="batch", disable=None) as bar:
         for repeat in range(repeats):
             parts = []
             for rows, mask, positions in evaluation_batches(arrays, batch_size, size):
-                terms = compute(model.variables, rows, positions, repeat)
+                terms = compute(variables, *jax.device_put((rows, positions), sharding), repeat)
                 parts.append({k: np.asarray(v, np.float64)[mask > 0] for k, v in terms.items()})
                 bar.update()
             collected.append({k: np.concatenate([p[k] for p in parts]) for k in parts[0]})
     return {name: np.stack([terms[name] for terms in collected]) for name in collected[0]}
+
+
+def spread(batch_size: int) -> tuple[NamedSharding, int]:
+    """How a batch lies over this process's devices, and its size as a multiple of their number.
+
+    A device is worth its share from ROWS_PER_DEVICE rows on.
+    """
+    count = max(1, min(len(jax.local_devices()), batch_size // ROWS_PER_DEVICE))
+    mesh = Mesh(np.array(jax.local_devices()[:count]), ("data",))
+    return NamedSharding(mesh, PartitionSpec("data")), -(-batch_size // count) * count
 
 
 def choose(

@@ -1,5 +1,6 @@
 """Result lines joined into Markdown tables, beside the published numbers."""
 
+import csv
 import json
 import pathlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,8 +16,12 @@ MARK = "<!-- results:{} -->"
 
 
 def read_results(path: str) -> list[dict[str, Any]]:
-    """The evaluations stored in a results file, one JSON object a line, each checked."""
-    lines = pathlib.Path(path).read_text().splitlines()
+    """The evaluations in a file, or in a folder's .json files: a JSON object a line, checked."""
+    file = pathlib.Path(path)
+    files = sorted(file.glob("*.json")) if file.is_dir() else [file]
+    lines = [line for file in files for line in file.read_text().splitlines()]
+    if not lines:
+        raise ValueError(f"No evaluations in {path}; launch/evaluate.py --output writes them.")
     return [dict(validate(json.loads(line))) for line in lines if line.strip()]
 
 
@@ -30,6 +35,15 @@ def text(path: str) -> str:
     """The table of a results file, and below it that of its comparisons."""
     parts = [table(read_results(path), read_published(path)), comparisons(path)]
     return "\n\n".join(filter(None, parts))
+
+
+def write_csv(results: Sequence[Mapping[str, Any]], path: str) -> None:
+    """The numbers and names of each evaluation as a row, nested objects left out."""
+    plain = [{k: v for k, v in r.items() if not isinstance(v, dict)} for r in results]
+    with pathlib.Path(path).open("w", newline="") as file:
+        writer = csv.DictWriter(file, plain[0])
+        writer.writeheader()
+        writer.writerows(plain)
 
 
 def table(results: Iterable[Mapping[str, Any]], published: Iterable[Mapping[str, Any]] = ()) -> str:

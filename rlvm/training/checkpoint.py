@@ -45,6 +45,10 @@ class Checkpoints:
         """The steps there are, under 'best' and 'latest'."""
         return {"best": self._best.all_steps(), "latest": self._latest.all_steps()}
 
+    def step_of(self, which: str) -> int:
+        """The step of what `restore` would read."""
+        return self._find(which)[0][1]
+
     def restore(self, which: str, abstract: PyTree, sharding) -> tuple[TrainState, str]:
         """The state of 'best', 'latest' or a step number; and which one it came from.
 

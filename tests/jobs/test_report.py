@@ -1,5 +1,7 @@
 import json
 
+import pytest
+
 from rlvm.jobs import report
 
 
@@ -70,3 +72,19 @@ def test_comparisons_stand_below_the_table(tmp_path):
         "+1.00, +1.50",
         "90 in 9 clusters",
     ]
+
+
+def test_a_folder_of_evaluations_as_csv(tmp_path, monkeypatch):
+    monkeypatch.setattr(report, "validate", lambda record: record)  # `line` has not every field
+    for seed in (1, 0):
+        (tmp_path / f"{seed}.json").write_text(json.dumps(line(seed, 80.0 + seed)) + "\n")
+    report.write_csv(report.read_results(str(tmp_path)), str(tmp_path / "all.csv"))
+    header, first, second = (tmp_path / "all.csv").read_text().splitlines()
+    column = header.split(",").index("bound_nats")
+    assert [row.split(",")[column] for row in (first, second)] == ["80.0", "81.0"]
+    assert "config" not in header.split(",")
+
+
+def test_no_evaluations_is_one_line(tmp_path):
+    with pytest.raises(ValueError, match="No evaluations in"):
+        report.read_results(str(tmp_path))
