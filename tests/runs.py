@@ -8,7 +8,7 @@ import numpy as np
 import small_config as small
 import synthetic
 
-from rlvm.data.pipeline import training_source
+from rlvm.data.pipeline import DEVICE_BYTES, training_source
 from rlvm.jobs import config as configs
 from rlvm.jobs import experiment as experiments
 from rlvm.training import parallel
@@ -47,7 +47,14 @@ class Run:
         return jax.tree.map(np.asarray, self.parallel.collect(self.state))
 
 
-def start(config, data=None, mode="jit", devices=None, step_wrapper=lambda step: step) -> Run:
+def start(
+    config,
+    data=None,
+    mode="jit",
+    devices=None,
+    step_wrapper=lambda step: step,
+    limit=DEVICE_BYTES,
+) -> Run:
     """A run of `config` in `mode`, before its first step."""
     config = config.copy_and_resolve_references()
     config.parallel = mode
@@ -60,9 +67,17 @@ def start(config, data=None, mode="jit", devices=None, step_wrapper=lambda step:
         parallel.axis_name(mode),
     )
     source = training_source(
-        data, config.train.batch_size, config.seed, config.train.steps_per_dispatch
+        data, config.train.batch_size, config.seed, config.train.steps_per_dispatch, limit
     )
-    wrapper = parallel.Parallel(mode, step_wrapper(step), source, config.seed, devices)
+    wrapper = parallel.Parallel(
+        mode,
+        step_wrapper(step),
+        source,
+        config.seed,
+        devices,
+        config.sharding.fsdp,
+        config.sharding.rules,
+    )
     return Run(experiment, wrapper, source, wrapper.place(experiment.initial_state()))
 
 

@@ -40,6 +40,19 @@ def test_modes_agree_after_three_steps(stepped, mode):
     runs.assert_close(ours.totals, jit.totals, rtol=1e-5, atol=1e-5)
 
 
+def test_modes_agree_on_streamed_rows():
+    """Each device is handed its own rows of a dispatch."""
+    done = {}
+    for mode in MODES:
+        done[mode] = runs.start(SMALL, mode=mode, limit=1)
+        assert type(done[mode].source).__name__ == "StreamSource"
+        done[mode].steps(2, 1)
+        held = {shard.data.shape for shard in done[mode].parallel._placed["x"].addressable_shards}
+        assert held == {{"jit": (3, 8, 12), "pmap": (1, 3, 1, 12), "sharded": (3, 1, 12)}[mode]}
+    for mode in ("pmap", "sharded"):
+        runs.assert_close(done[mode].plain, done["jit"].plain, rtol=1e-5, atol=1e-5)
+
+
 @pytest.mark.parametrize("mode", MODES)
 def test_the_work_is_on_the_devices_it_should_be(stepped, mode):
     leaf = jax.tree.leaves(stepped[mode].state.params)[0]

@@ -3,7 +3,8 @@
 A source has two halves. `inputs(start, count)` is what the host hands to a dispatch of steps
 start .. start + count - 1; `batch(inputs, step, positions, noise)` picks, inside the compiled
 step, the rows at `positions` of the global batch. Which rows these are follows from (seed, step)
-alone, so any number of devices or processes and any resumption see the same batches.
+alone, so any number of devices or processes and any resumption see the same batches. The devices
+together hold the batch in the order of `positions()`.
 """
 
 import dataclasses
@@ -63,6 +64,7 @@ class Decoder:
 class DeviceSource:
     """A split that fits on every device as stored; each device gathers its own rows."""
 
+    streamed = False  # whether inputs are the rows themselves, and a device holds its own alone
     longest: tuple[int, ...] = ()  # the lengths that sequences are cut to, where there are buckets
 
     def __init__(self, arrays: Mapping[str, np.ndarray], batch_size: int, seed: int, decoder):
@@ -70,6 +72,10 @@ class DeviceSource:
         self.batch_size = batch_size
         self._key = jax.random.fold_in(jax.random.key(seed), 1)
         self._arrays = {name: np.asarray(array) for name, array in arrays.items()}
+
+    def positions(self) -> Array:
+        """The positions of the global batch in the devices' order: [B]."""
+        return jnp.arange(self.batch_size)
 
     def inputs(self, start: int, count: int) -> PyTree:
         """The whole split, the same object every time."""
@@ -102,31 +108,53 @@ class BucketSource(DeviceSource):
 
 
 class StreamSource:
-    """A split too large for a device: Grain shuffles and reads, a dispatch carries its rows."""
+    """A split too large for a device: Grain shuffles and reads, a dispatch carries its rows.
 
+    Of P processes, process p reads the rows p::P of each global batch and no others.
+    """
+
+    streamed = True
     longest: tuple[int, ...] = ()
 
-    def __init__(self, arrays, batch_size: int, seed: int, decoder, steps_per_dispatch: int):
+    def __init__(
+        self,
+        arrays: Mapping[str, np.ndarray],
+        batch_size: int,
+        seed: int,
+        decoder: Decoder,
+        steps_per_dispatch: int,
+        process: int = 0,
+        num_processes: int = 1,
+    ):
         import grain.python as grain
 
         self.size, self.decoder = len(arrays["x"]), decoder
         self.batch_size, self.steps = batch_size, steps_per_dispatch
+        self.process, self.num_processes = process, num_processes
         self._arrays = arrays
         self._order = grain.MapDataset.range(self.size).seed(seed).shuffle().repeat(None)
 
+    def positions(self) -> Array:
+        """The positions of the global batch in the devices' order, one process's after another's.
+
+        p::P for p = 0, 1, ..., P - 1: [B].
+        """
+        return jnp.arange(self.batch_size).reshape(-1, self.num_processes).T.reshape(-1)
+
     def inputs(self, start: int, count: int) -> PyTree:
-        """Rows [steps, B, ...] of the dispatch; steps beyond `count` repeat the last row."""
+        """Rows [steps, B / P, ...] of the dispatch; steps beyond `count` hold any rows."""
         per_epoch = self.size // self.batch_size
-        index = np.zeros((self.steps, self.batch_size), np.int64)
+        own = range(self.process, self.batch_size, self.num_processes)
+        index = np.zeros((self.steps, len(own)), np.int64)
         for k in range(min(count, self.steps)):
             epoch, within = divmod(start + k, per_epoch)
             first = epoch * self.size + within * self.batch_size
-            index[k] = [self._order[first + i] for i in range(self.batch_size)]
+            index[k] = [self._order[first + i] for i in own]
         return {name: np.asarray(array[index]) for name, array in self._arrays.items()}
 
     def batch(self, inputs: PyTree, start: Array, step: Array, positions: Array, key: Array):
-        """Rows `positions` of the dispatch's batch `step - start`."""
-        rows = jax.tree.map(lambda array: array[step - start][positions], inputs)
+        """The rows of the dispatch's batch `step - start`, which are those at `positions`."""
+        rows = jax.tree.map(lambda array: array[step - start], inputs)
         return self.decoder(rows, data_keys(key, positions))
 
 
@@ -153,7 +181,8 @@ def training_source(
         if num_buckets > 1 and "lengths" in arrays:
             return BucketSource(arrays, batch_size, seed, decoder, num_buckets)
         return DeviceSource(arrays, batch_size, seed, decoder)
-    return StreamSource(arrays, batch_size, seed, decoder, steps_per_dispatch)
+    process, number = jax.process_index(), jax.process_count()
+    return StreamSource(arrays, batch_size, seed, decoder, steps_per_dispatch, process, number)
 
 
 def evaluation_batches(arrays: Mapping[str, np.ndarray], batch_size: int, limit: int | None = None):

@@ -95,7 +95,14 @@ def set_up(experiment: experiments.Experiment, data: dataset.Dataset, path: epat
         train.accumulate_steps,
         source.longest,
     )
-    mode = parallel.Parallel(config.parallel, step, source, config.seed)
+    mode = parallel.Parallel(
+        config.parallel,
+        step,
+        source,
+        config.seed,
+        fsdp=config.sharding.fsdp,
+        rules=config.sharding.rules,
+    )
     checkpoints = Checkpoints(path, train.keep_checkpoints)
     if checkpoints.latest_step() is None:
         state = experiment.initial_state()

@@ -24,6 +24,7 @@ ROWS = {
     "x": ((np.arange(SIZE)[:, None] >> np.arange(5)) & 1).astype(np.uint8),
     "y": np.arange(SIZE),
 }
+GREY = {"x": np.random.default_rng(0).integers(0, 256, (SIZE, 5)).astype(np.uint8), "y": ROWS["y"]}
 
 
 def numbers(batch):
@@ -86,10 +87,51 @@ def test_the_seed_decides_the_order(kind):
 
 @KINDS
 def test_a_device_sees_its_part_of_the_global_batch(kind):
-    source = source_of(kind, {"x": ROWS["x"] * 255, "y": ROWS["y"]}, decoder=Decoder("grey", True))
+    source = source_of(kind, GREY, decoder=Decoder("grey", True))
     whole = batches(source, 5, 1)[0]
-    part = batches(source, 5, 1, positions=jnp.asarray([2, 3]))[0]
+    inputs, positions = source.inputs(5, 1), jnp.asarray([2, 3])
+    if source.streamed:  # it is handed nothing else
+        inputs = {name: rows[:, 2:4] for name, rows in inputs.items()}
+    key = jax.random.fold_in(jax.random.key(0), 5)
+    part = source.batch(inputs, jnp.int32(5), jnp.int32(5), positions, key)
     np.testing.assert_array_equal(whole["x"][2:4], part["x"])
+
+
+class Read:
+    """An array that remembers which of its rows were read."""
+
+    def __init__(self, array):
+        self.array, self.rows = array, []
+
+    def __len__(self):
+        return len(self.array)
+
+    def __getitem__(self, index):
+        self.rows.append(index)
+        return self.array[index]
+
+
+@pytest.mark.parametrize("number", [2, 3])
+def test_processes_read_their_own_rows_of_the_same_batches(number):
+    """Process p reads p::P; together they give the batch of one process, draws included."""
+    grey = Decoder("grey", True)
+    one = source_of("stream", GREY, decoder=grey)
+    arrays = [{name: Read(array) for name, array in GREY.items()} for _ in range(number)]
+    many = [StreamSource(arrays[p], BATCH, 0, grey, 4, p, number) for p in range(number)]
+    for start in (0, 4):
+        parts = [source.inputs(start, 4) for source in many]
+        whole = one.inputs(start, 4)
+        for p, part in enumerate(parts):
+            np.testing.assert_array_equal(part["y"], whole["y"][:, p::number])
+            np.testing.assert_array_equal(ROWS["y"][arrays[p]["x"].rows[-1]], part["y"])
+        together = {name: np.concatenate([part[name] for part in parts], 1) for name in GREY}
+        step, key = jnp.int32(start + 1), jax.random.key(3)
+        positions = many[0].positions()
+        assert sorted(positions.tolist()) == list(range(BATCH))
+        ours = many[0].batch(together, jnp.int32(start), step, positions, key)
+        alone = one.batch(whole, jnp.int32(start), step, one.positions(), key)
+        for name in ("x", "y"):
+            np.testing.assert_array_equal(ours[name], alone[name][positions])
 
 
 def test_a_ragged_epoch_leaves_out_less_than_a_batch():

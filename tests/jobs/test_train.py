@@ -15,6 +15,8 @@ from rlvm.jobs.load import load
 from rlvm.jobs.train import Window, next_event, train
 from rlvm.training import metrics
 
+CLOSE = {"rtol": 1e-5, "atol": 1e-5}
+
 
 def state_at(workdir, checkpoint="latest"):
     return jax.tree.map(np.asarray, load(workdir, checkpoint).state)
@@ -95,6 +97,21 @@ def test_step_counts_and_intervals_may_change(small, tmp_path, data_dir):
     train(small(**{"train.num_steps": 4}), tmp_path, data_dir)
     changed = small(**{"train.num_steps": 6, "train.log_every": 3, "train.steps_per_dispatch": 2})
     assert int(train(changed, tmp_path, data_dir).step) == 6
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["pmap", "sharded"])
+def test_a_run_goes_on_in_another_mode(small, tmp_path, data_dir, mode):
+    """Begun on one device, finished on eight, where its state may be split."""
+    train(small(**{"train.num_steps": 8, "optimizer.schedule": "constant"}), tmp_path, data_dir)
+    changes = {"optimizer.schedule": "constant", "parallel": mode}
+    if mode == "sharded":
+        changes |= {"sharding.fsdp": 2, "sharding.rules": (("visibles/Dense_0/kernel", 1),)}
+    state = train(small(**changes), tmp_path, data_dir)
+    alone = train(small(**{"optimizer.schedule": "constant"}), tmp_path / "one", data_dir)
+    assert int(state.step) == 12
+    runs.assert_close(state_at(tmp_path).params, state_at(tmp_path / "one").params, **CLOSE)
+    runs.assert_close(jax.tree.map(np.asarray, state), jax.tree.map(np.asarray, alone), **CLOSE)
 
 
 def test_another_config_is_refused_with_the_differing_keys(trained, small, data_dir):
