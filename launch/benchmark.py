@@ -1,6 +1,8 @@
 """Time our training step beside PyTorch's and its own matmuls; prints one JSON object.
 
-python launch/benchmark.py --suite=train|ssm      (needs the extra `benchmark`; use a quiet machine)
+python launch/benchmark.py --suite=train|ssm|sampling|darn
+
+Needs the extra `benchmark`; use a quiet machine.
 """
 
 import json
@@ -18,5 +20,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    SUITE = flags.DEFINE_string("suite", "train", "What to time: train or ssm.")
+    SUITE = flags.DEFINE_string("suite", "train", "What to time: train, ssm, sampling or darn.")
     run(main)

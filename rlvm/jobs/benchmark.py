@@ -56,14 +56,14 @@ def our_step(
     return experiment, steps
 
 
-def our_loss(experiment: experiments.Experiment, params, x: Array, noise: Array) -> float:
+def our_loss(experiment: experiments.Experiment, params, x: Array, noise: Array) -> Array:
     """The mean description length for given uniforms."""
     model = experiment.model.bind({"params": params})
     batch = {"x": x}
     posterior = model.posterior(batch)
     h = posterior.sample_from(darn, noise)
     parts = code_lengths(model, batch, h, posterior.log_prob(h))
-    return float(jnp.mean(parts["distortion"] + parts["rate"]))
+    return jnp.mean(parts["distortion"] + parts["rate"])
 
 
 def matmuls() -> Callable[[int], None]:
@@ -103,7 +103,7 @@ def check_same_loss(experiment: experiments.Experiment, model, x: np.ndarray) ->
     model.copy_from(state.params)
     noise = np.random.default_rng(1).random((BATCH, UNITS)).astype(np.float32)
     rows = x[:BATCH].astype(np.float32)
-    ours = our_loss(experiment, state.params, jnp.asarray(rows), jnp.asarray(noise))
+    ours = float(our_loss(experiment, state.params, jnp.asarray(rows), jnp.asarray(noise)))
     theirs = float(model(torch.from_numpy(rows), torch.from_numpy(noise)))
     if abs(ours - theirs) > 1e-4 * abs(theirs):
         raise AssertionError(f"The losses differ: ours {ours}, PyTorch {theirs}.")
@@ -162,9 +162,16 @@ def benchmark_train(count: int = 50, rounds: int = 11) -> dict[str, Any]:
 
 def benchmark(suite: str) -> dict[str, Any]:
     """Run a suite by name."""
+    from rlvm.jobs.benchmark_darn import benchmark_darn
+    from rlvm.jobs.benchmark_sampling import benchmark_sampling
     from rlvm.jobs.benchmark_ssm import benchmark_ssm
 
-    suites = {"train": benchmark_train, "ssm": benchmark_ssm}
+    suites = {
+        "train": benchmark_train,
+        "ssm": benchmark_ssm,
+        "sampling": benchmark_sampling,
+        "darn": benchmark_darn,
+    }
     if suite not in suites:
         raise ValueError(f"No suite '{suite}'. Suites: {', '.join(suites)}.")
     return suites[suite]()

@@ -15,7 +15,8 @@ import jax.numpy as jnp
 
 from rlvm.types import Array, Surrogate
 
-BLOCK = 16  # units drawn one by one between two matmuls
+BLOCK = 8  # units drawn one by one between two matmuls
+SEGMENTS, LEAST_UNITS = 4, 64  # a vector of that many units is drawn in so many segments
 
 
 def uniforms(rng: Array, units: int) -> Array:
@@ -111,7 +112,30 @@ class AutoregressiveBernoulli(BinaryVectors):
 def sample_blocked(
     surrogate: Surrogate, logits: Array, kernel: Array, noise: Array, block: int = BLOCK
 ) -> Array:
-    """Ancestral sampling of [..., D] units in blocks; equal to unit by unit for the same noise."""
+    """Ancestral sampling of [..., D] units in blocks; equal to unit by unit for the same noise.
+
+    A finished block reaches the rest of its segment block by block; a finished segment reaches each
+    later one by a matmul of full width. What is still unknown is thus seldom multiplied.
+    """
+    units = logits.shape[-1]
+    segments = SEGMENTS if units >= LEAST_UNITS else 1
+    length = -(-units // segments)
+    drawn: list[Array] = []
+    for start in range(0, units, length):
+        here = slice(start, start + length)
+        active = logits[..., here]
+        if drawn:
+            active = active + jnp.concatenate(drawn, axis=-1) @ kernel[:start, here]
+        drawn.append(
+            _sample_segment(surrogate, active, kernel[here, here], noise[..., here], block)
+        )
+    return jnp.concatenate(drawn, axis=-1)
+
+
+def _sample_segment(
+    surrogate: Surrogate, logits: Array, kernel: Array, noise: Array, block: int
+) -> Array:
+    """One segment [..., K], block after block."""
     units = logits.shape[-1]
     block = min(block, units)
     num_blocks = -(-units // block)
