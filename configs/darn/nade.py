@@ -25,7 +25,7 @@ def get_config(argument: str = "uci_binary/adult"):
     config.optimizer.learning_rate = 3e-3
     config.optimizer.weight_decay = 0.01
     config.optimizer.ema_decay = 0.999
-    config.train.num_steps = 16_000
+    config.train.num_steps = 20_000
     config.train.eval_every = 500
     config.train.log_every = 500
     config.train.checkpoint_every = 5_000
@@ -37,7 +37,7 @@ def eonade(config, orderings: int):
     config.model.hidden_units = max(config.model.hidden_units, 200)
     config.objective.name = "order_agnostic"
     config.optimizer.learning_rate = 2e-3
-    config.train.num_steps = 40_000
+    config.train.num_steps = 80_000
     config.train.eval_every = 5_000  # each validation runs all orderings, unit block by unit block
     config.train.log_every = 1_000
     return config
