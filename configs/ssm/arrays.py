@@ -6,7 +6,9 @@ python launch/train.py --config=configs/ssm/arrays.py --config.data.path=my.npz 
 The emission is Bernoulli for binary x, else Gaussian with a learned scale (the log says which).
 --config.model.conditioning=partial|semi|full|STORN|VRNN|DKF|DKS|DVBF|PlaNet|SLAC chooses what the
 inference network sees; those without the last state (STORN, DKF) need
---config.model.inference=state.
+--config.model.inference=state. Long sequences: --config.model.segment=N near the square root of
+their length keeps less for the backward pass. A tighter bound, by a particle filter:
+--config.objective.name=fivo --config.objective.num_samples=8 --config.objective.kl_warmup_steps=0.
 """
 
 from rlvm.jobs.config import emission_from_data, layers, small_state_space, state_space
@@ -19,6 +21,7 @@ def get_config(argument: str = ""):
         state_dim=16,
         observation_mean=(0.0,),
         observation_scale=(1.0,),
+        segment=0,
         **emission_from_data((64, 64), "softsign", "softsign"),
         flow={"num_flows": 4, "sizes": (32, 32)},
         transition={"kind": "highway", **layers((64, 64), "relu", "tanh")},
