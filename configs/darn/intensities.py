@@ -3,7 +3,8 @@
 python launch/train.py --config=configs/darn/intensities.py --workdir=runs/intensities
 
 400 stochastic units, 1000 tanh units in encoder and decoder. The cross-entropy of an intensity is
-no log likelihood: only the probabilities it learns are of interest.
+no log likelihood: only the probabilities it learns are of interest (launch/report.py
+--plot=probabilities). About twice the arithmetic of nh = 500.
 """
 
 from rlvm.configs.darn.binarized_mnist import one_layer

@@ -10,7 +10,7 @@ examples. Otherwise Adam and the reparameterised gradient.
 
 from ml_collections import ConfigDict
 
-from rlvm.configs.darn.binarized_mnist import one_layer
+from rlvm.configs.darn.binarized_mnist import one_layer, with_rmsprop
 
 
 def get_config(argument: str = "500"):
@@ -22,9 +22,7 @@ def get_config(argument: str = "500"):
     if variant == "paper":
         config.objective.weight_noise.initial = 0.075
         config.objective.weight_noise.gradient = "fisher"
-        config.optimizer.name = "rmsprop"
-        config.optimizer.learning_rate = 3e-5
-        config.optimizer.schedule = "constant"
+        return with_rmsprop(config)
     return config
 
 
