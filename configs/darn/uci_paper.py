@@ -4,7 +4,7 @@ python launch/train.py --config=configs/darn/uci_paper.py:adult --manual_dir=M -
 
 The argument is a set of `configs/darn/uci.py`, or connect4; `configs/sweeps/darn_uci.py` searches
 the sizes as the paper did. Of its three learning rates this is the largest; the others are 6.75e-5
-and 1e-5. Triangular kernels, no dropout, early stopping on the validation bound. Not run to its end.
+and 1e-5. Triangular kernels, no dropout, early stopping by validation. Not run to its end.
 """
 
 from rlvm.configs.darn import connect4, uci

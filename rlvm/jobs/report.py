@@ -137,6 +137,12 @@ def label(result: Mapping[str, Any]) -> str:
     """Model and architecture in a few words."""
     model = result["config"]["model"]
     parts = [result["model"].upper()]
+    if model.get("orderings"):
+        parts[0] = f"EoNADE, {model['orderings']} orderings" if parts[0] == "NADE" else parts[0]
+    if "hidden_units" in model:
+        parts.append(f"{model['hidden_units']} hidden")
+    if "components" in model:
+        parts = [f"mixture of Bernoullis, K = {model['components']}"]
     if "conditioning" in model:
         parts.append(model["conditioning"])
     if "stochastic_units" in model:
