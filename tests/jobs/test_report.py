@@ -88,3 +88,16 @@ def test_a_folder_of_evaluations_as_csv(tmp_path, monkeypatch):
 def test_no_evaluations_is_one_line(tmp_path):
     with pytest.raises(ValueError, match="No evaluations in"):
         report.read_results(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("model", "fields", "expected"),
+    [
+        ("nade", {"hidden_units": 100, "orderings": 0}, "NADE, 100 hidden"),
+        ("nade", {"hidden_units": 9, "orderings": 16}, "EoNADE, 16 orderings, 9 hidden"),
+        ("mixture", {"components": 500}, "mixture of Bernoullis, K = 500"),
+        ("rbm", {"hidden_units": 100}, "RBM, 100 hidden"),
+    ],
+)
+def test_baselines_are_named_as_in_the_papers(model, fields, expected):
+    assert report.label({"model": model, "config": {"model": fields}}) == expected
