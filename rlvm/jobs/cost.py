@@ -6,7 +6,9 @@ XLA fuses into them is free. Times are the largest of three quotients (a rooflin
 """
 
 import dataclasses
+import logging
 import math
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -16,7 +18,11 @@ from jax.extend import core
 from ml_collections import ConfigDict
 
 from rlvm.jobs import experiment as experiments
+from rlvm.training.parallel import Parallel
 from rlvm.training.step import make_step
+from rlvm.types import PyTree
+
+LOG = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,25 +123,22 @@ def _bytes(shaped) -> int:
 
 def of_config(config: ConfigDict, example: Mapping[str, np.ndarray]) -> StepCost:
     """The cost of one step of `config` on batches like `example`."""
-    experiment = experiments.build(config, example)
-    size = config.train.batch_size
-    batch = jax.tree.map(
-        lambda leaf: jax.ShapeDtypeStruct((size, *leaf.shape[1:]), leaf.dtype), dict(example)
-    )
-    return of_step(experiment, batch)
+    return of_step(experiments.build(config, example))
 
 
-def of_step(experiment: experiments.Experiment, batch: Mapping[str, Any]) -> StepCost:
-    """The cost of one step of an experiment on a batch of these shapes."""
+def of_step(experiment: experiments.Experiment) -> StepCost:
+    """The cost of one step of an experiment on its global batch."""
     step = make_step(experiment.objective, experiment.optimizer)
-    state = experiment.abstract_state()
-    size = batch["x"].shape[0]
-    keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), size))
-    total = {
-        name: sum(_bytes(leaf) for leaf in jax.tree.leaves(tree))
-        for name, tree in {"p": state.params, "s": state, "b": batch}.items()
+    state, size = experiment.abstract_state(), experiment.config.train.batch_size
+    batch = {
+        name: jax.ShapeDtypeStruct((size, *leaf.shape[1:]), leaf.dtype)
+        for name, leaf in experiment.example.items()
     }
-    return StepCost(operations(step, state, batch, keys), total["p"], total["s"], total["b"])
+    keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), size))
+    parameters, whole, rows = (
+        sum(_bytes(leaf) for leaf in jax.tree.leaves(tree)) for tree in (state.params, state, batch)
+    )
+    return StepCost(operations(step, state, batch, keys), parameters, whole, rows)
 
 
 def seconds(cost: StepCost, machine: Machine) -> dict[str, float]:
@@ -151,3 +154,16 @@ def seconds(cost: StepCost, machine: Machine) -> dict[str, float]:
         "memory": (cost.operations.matmul_bytes * share + 2 * cost.state_bytes) / machine.memory,
         "links": 2 * (1 - share) * cost.parameter_bytes / machine.links,
     }
+
+
+def announce(experiment: experiments.Experiment, mode: Parallel, state: PyTree, inputs: PyTree):
+    """Compile the dispatch ahead of its first call, and log what a step costs and needs."""
+    LOG.info("%s.", of_step(experiment))
+    started = time.perf_counter()
+    memory = mode.lower(state, inputs).compile().memory_analysis()
+    LOG.info(
+        "Compiled in %.1f s: on a device %.3g MB of state and data, %.3g MB of temporaries.",
+        time.perf_counter() - started,
+        memory.argument_size_in_bytes / 1e6,
+        memory.temp_size_in_bytes / 1e6,
+    )

@@ -75,3 +75,16 @@ def test_a_roofline():
     assert times["arithmetic"] == pytest.approx(1e-3)
     assert times["memory"] == pytest.approx((1e8 + 6e8) / 1e12)
     assert times["links"] == pytest.approx(1.8 * 1e8 / 1e11)
+
+
+@pytest.mark.parametrize("mode", ["jit", "sharded"])
+def test_the_announcement_compiles_what_then_runs(mode, caplog):
+    made = runs.start(runs.small_config(), mode=mode)
+    with caplog.at_level("INFO"):
+        cost.announce(made.experiment, made.parallel, made.state, made.source.inputs(0, 1))
+    assert "GFLOP a step" in caplog.messages[0]
+    assert "MB of temporaries" in caplog.messages[1]
+    with jax.log_compiles(), caplog.at_level("WARNING"):
+        caplog.clear()
+        made.steps(1)
+    assert not [m for m in caplog.messages if "XLA compilation of jit(dispatch)" in m]
