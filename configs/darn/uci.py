@@ -18,12 +18,12 @@ SIZES = {
     "dna": (100, 16, 0.07, 0.1, 9_000, 200),
     "mushrooms": (100, 32, 3e-3, 0.01, 10_000, 500),
     "nips": (100, 16, 1e-3, 0.1, 1_500, 50),
-    "ocr_letters": (300, 128, 3e-3, 0.01, 24_000, 1_000),
+    "ocr_letters": (300, 128, 3e-3, 0.02, 24_000, 1_000),
     "rcv1": (200, 64, 2e-3, 0.03, 30_000, 1_000),
     "web": (200, 64, 3e-3, 0.01, 10_000, 500),
 }
 # hidden units of the NADE that stands for the visibles' triangular kernel
-VISIBLE_NADE = {"adult": 50, "mushrooms": 50, "ocr_letters": 100, "web": 100}
+VISIBLE_NADE = {"adult": 50, "mushrooms": 50, "ocr_letters": 250, "web": 100}
 # share of tanh units dropped, share of earlier visibles hidden from the kernel
 DROPOUT = {"dna": (0.3, 0.3), "nips": (0.5, 0.7)}
 EMA = {"adult": 0.998, "mushrooms": 0.998, "ocr_letters": 0.9995, "web": 0.999}
