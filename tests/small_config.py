@@ -1,17 +1,11 @@
 """The config of the tests: a DARN of a few hundred parameters on the user's own vectors."""
 
-from rlvm.jobs.config import base
+from rlvm.jobs.config import darn
 
 
 def get_config():
-    config = base()
+    config = darn((3,), (5,))
     config.data.name = "arrays"
-    config.model.name = "darn"
-    config.model.stochastic_units = (3,)
-    config.model.deterministic_units = (5,)
-    config.model.autoregressive_encoder = False
-    config.model.autoregressive_visibles = True
-    config.model.skip = False
     config.optimizer.learning_rate = 2e-3
     config.optimizer.weight_decay = 0.01
     config.train.num_steps = 12

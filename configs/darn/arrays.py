@@ -6,18 +6,12 @@ Autoregressive visibles and early stopping on the validation bound: a few thousa
 minutes on 2 cores.
 """
 
-from rlvm.jobs.config import base
+from rlvm.jobs.config import darn
 
 
 def get_config(argument: str = ""):
-    config = base()
+    config = darn((64,), (200,))
     config.data.name = "arrays"
-    config.model.name = "darn"
-    config.model.stochastic_units = (64,)
-    config.model.deterministic_units = (200,)
-    config.model.autoregressive_encoder = False
-    config.model.autoregressive_visibles = True
-    config.model.skip = False
     config.optimizer.learning_rate = 2e-3
     config.optimizer.schedule = "constant"
     config.optimizer.weight_decay = 0.03

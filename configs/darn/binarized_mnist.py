@@ -10,7 +10,7 @@ two minutes on one for nh = 10. The small models train by VIMCO with eight sampl
 DARN's own estimator drives most of them into saturation, and they stay there.
 """
 
-from rlvm.jobs.config import base
+from rlvm.jobs.config import darn
 
 
 def get_config(argument: str = ""):
@@ -30,14 +30,9 @@ def with_rmsprop(config):
 
 def one_layer(units: int):
     """One stochastic layer, with the paper's tanh layers and independent visibles."""
-    config = base()
+    tanh = 100 if units <= 16 else 500
+    config = darn((units,), (tanh,), autoregressive_visibles=False)
     config.data.name = "binarized_mnist"
-    config.model.name = "darn"
-    config.model.stochastic_units = (units,)
-    config.model.deterministic_units = (100,) if units <= 16 else (500,)
-    config.model.autoregressive_encoder = False
-    config.model.autoregressive_visibles = False
-    config.model.skip = False
     config.optimizer.ema_decay = 0.9995
     config.train.num_steps = 150_000
     config.train.eval_every = 2_500

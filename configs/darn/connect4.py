@@ -11,18 +11,12 @@ importance-weighted bound, without which that kernel takes over from the latents
 Argument `demo`: the same, shorter and on our own split: about two minutes on 2 cores.
 """
 
-from rlvm.jobs.config import base
+from rlvm.jobs.config import darn
 
 
 def get_config(argument: str = ""):
-    config = base()
+    config = darn((128,), (300,))
     config.data.name = "connect4"
-    config.model.name = "darn"
-    config.model.stochastic_units = (128,)
-    config.model.deterministic_units = (300,)
-    config.model.autoregressive_encoder = False
-    config.model.autoregressive_visibles = True
-    config.model.skip = False
     config.optimizer.weight_decay = 0.01
     config.train.log_every = 800
     config.train.eval_every = 800

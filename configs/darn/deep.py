@@ -7,20 +7,15 @@ python launch/train.py --config=configs/darn/deep.py --workdir=runs/deep
 a step on one core (AMD EPYC), so that all 150,000 steps are 2.4 hours there.
 """
 
-from rlvm.jobs.config import base
+from rlvm.jobs.config import darn
 
 LAYERS = 12
 
 
 def get_config(argument: str = ""):
-    config = base()
+    stochastic, deterministic = (80,) * LAYERS, (400,) * LAYERS
+    config = darn(stochastic, deterministic, autoregressive_visibles=False, skip=True)
     config.data.name = "binarized_mnist"
-    config.model.name = "darn"
-    config.model.stochastic_units = (80,) * LAYERS
-    config.model.deterministic_units = (400,) * LAYERS
-    config.model.autoregressive_encoder = False
-    config.model.autoregressive_visibles = False
-    config.model.skip = True
     config.optimizer.ema_decay = 0.9995
     config.train.num_steps = 150_000
     config.train.eval_every = 2_500

@@ -10,7 +10,7 @@ On the smallest sets dropout hides most of the earlier visibles from the kernel,
 overfits. Seconds to minutes on one quiet core.
 """
 
-from rlvm.jobs.config import base
+from rlvm.jobs.config import base, darn
 
 # tanh units, stochastic units, rate, weight decay, steps, steps between evaluations
 SIZES = {
@@ -35,7 +35,7 @@ FVSBN_RATE = {"ocr_letters": 5e-3}
 def get_config(argument: str = "adult"):
     name, _, model = argument.partition(",")
     tanh, stochastic, rate, weight_decay, num_steps, eval_every = SIZES[name]
-    config = base()
+    config = base() if model == "fvsbn" else darn((stochastic,), (tanh,))
     config.data.name = f"uci_binary/{name}"
     config.optimizer.learning_rate = rate
     config.optimizer.weight_decay = weight_decay
@@ -52,13 +52,7 @@ def get_config(argument: str = "adult"):
         config.objective.free_bits = 2.0
         config.train.log_every = 2_000
         config.train.checkpoint_every = 5_000
-    config.model.name = "darn"
-    config.model.stochastic_units = (stochastic,)
-    config.model.deterministic_units = (tanh,)
-    config.model.autoregressive_encoder = False
-    config.model.autoregressive_visibles = True
     config.model.visible_nade = VISIBLE_NADE.get(name, 0)
-    config.model.skip = False
     config.model.dropout, config.model.input_dropout = DROPOUT.get(name, (0.0, 0.0))
     return config
 

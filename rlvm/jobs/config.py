@@ -71,6 +71,21 @@ def base() -> ConfigDict:
     return config
 
 
+def darn(stochastic: tuple[int, ...], deterministic: tuple[int, ...], **model: Any) -> ConfigDict:
+    """`base` for a DARN: factorial encoder, autoregressive visibles, and what `model` changes."""
+    config = base()
+    config.model = {
+        "name": "darn",
+        "stochastic_units": stochastic,
+        "deterministic_units": deterministic,
+        "autoregressive_encoder": False,
+        "autoregressive_visibles": True,
+        "skip": False,
+        **model,
+    }
+    return config
+
+
 def prediction(task: str, selects: str) -> ConfigDict:
     """`base` with the fields of the objective 'prediction'; `selects` is what validation minimises.
 
