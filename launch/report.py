@@ -6,6 +6,8 @@ python launch/report.py --plot=futures|final_positions|digits --figure=F.png \
     --arrays=full=F.npz,partial=P.npz      (what launch/forecast.py and launch/digits.py wrote)
 python launch/report.py --plot=architecture|samples|probabilities|depths|representation \
     --workdirs=W1,W2 --figure=F.png        (figures 1 to 5 of the DARN paper)
+python launch/report.py --plot=frames|groups --workdirs=W --figure=F.png
+    (frames beside their predictions by a ladder, a tagger's groups over iterations)
 """
 
 import pathlib
@@ -48,13 +50,15 @@ def draw() -> None:
 
 
 def draw_models() -> None:
-    """One of the figures of "Deep AutoRegressive Networks" from workdirs."""
-    from rlvm.jobs import darn_figures
+    """A figure of "Deep AutoRegressive Networks", or of a ladder, from workdirs."""
+    from rlvm.jobs import darn_figures, ladder_figures
 
-    known = ", ".join(darn_figures.PLOTS)
-    if not FIGURE.value or PLOT.value not in darn_figures.PLOTS:
+    families = {plot: family for family in (darn_figures, ladder_figures) for plot in family.PLOTS}
+    if not FIGURE.value or PLOT.value not in families:
+        known = ", ".join(families)
         raise ValueError(f"--workdirs needs --figure=F.png and --plot of: {known}.")
-    darn_figures.draw(PLOT.value, WORKDIRS.value, FIGURE.value, DATA_DIR.value, MANUAL_DIR.value)
+    draw = families[PLOT.value].draw
+    draw(PLOT.value, WORKDIRS.value, FIGURE.value, DATA_DIR.value, MANUAL_DIR.value)
 
 
 def report_results() -> None:

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from rlvm.inference import ami, mean_teacher, prediction
-from rlvm.types import Array, Batch, Objective, Predictor, PyTree, Terms
+from rlvm.types import Array, Batch, Distribution, Objective, Predictor, PyTree, Terms
 
 TASKS = ("next_frame", "denoising", "classification")
 
@@ -54,6 +54,8 @@ def evaluated(config: ConfigDict) -> Callable[[Predictor, Batch, Array], Terms]:
     def terms(model: Predictor, batch: Batch, keys: Array) -> Terms:
         _, outputs = model(model.initial_carry(keys, batch), batch)
         found = measured(outputs, batch, config)
+        if config.task == "next_frame":
+            found["squared_error"] = frame_error(outputs["prediction"], batch)
         if "log_m" in outputs and "segments" in batch:
             found |= segmentation(outputs["log_m"], batch["segments"])
         return found
@@ -120,6 +122,13 @@ def measured(outputs: Mapping[str, PyTree], batch: Batch, config: ConfigDict) ->
         if config.task == "classification":
             terms["nll"] = terms["class_cost"]
     return terms
+
+
+def frame_error(predicted: Distribution, batch: Batch) -> Array:
+    """Squared error of the predicted mean, summed over a frame, averaged over frames: [B]."""
+    frames = prediction.frame_mask(batch)
+    error = prediction.squared_error(predicted.mean(), batch["x"], frames)
+    return error.sum(-1) / jnp.maximum(frames[:, 1:].sum(-1), 1.0)
 
 
 def segmentation(log_m: Array, segments: Array) -> Terms:

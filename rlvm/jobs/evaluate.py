@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from rlvm.data import dataset
 from rlvm.data.pipeline import Decoder, evaluation_batches, example_keys
-from rlvm.inference import likelihood, particle_filter, predictor
+from rlvm.inference import likelihood, particle_filter, predictor, texture_clusters
 from rlvm.inference.activity import paired_covariance
 from rlvm.inference.contrastive_divergence import EnergyBased
 from rlvm.jobs import config as configs
@@ -126,7 +126,9 @@ def choose(
         )
     module = model.experiment.model
     if isinstance(module, Predictor):
-        return predictor.evaluated(model.experiment.config.objective), 1
+        terms = predictor.evaluated(model.experiment.config.objective)
+        segmented = "segments" in data.splits[request.split]
+        return texture_clusters.beside(terms) if segmented else terms, 1
     if not isinstance(module, LatentVariable):
         return likelihood.density, 1
     if request.estimator == "bound":

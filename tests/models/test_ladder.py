@@ -31,6 +31,11 @@ SMALL = (
     ("LSTM", None, 3, None, "G1", None),
     ("SoftMax", None, 4, None, "Identity", None),
 )
+SMALL_STATIC = (
+    ("ConvLSTM", 2, 2, (3, 3), "ConvG1", (3, 3)),
+    ("LSTM", None, 3, None, "G1", None),
+    ("SoftMax", None, 4, None, None, None),
+)
 BOTTOM_UP = (
     ("ConvLSTM", 1, 2, (3, 3), "ConvG3", (3, 3)),
     ("Conv", 1, 3, (3, 3), "ConvG3", (3, 3)),
@@ -167,6 +172,28 @@ def test_frames_past_the_end_do_not_reach_the_statistics():
         np.testing.assert_array_equal(a, b)
     shared = update_statistics(variables["batch_stats"], train(batch)["moments"], 0.9)
     assert jax.tree.map(jnp.shape, shared) == jax.tree.map(jnp.shape, variables["batch_stats"])
+
+
+def operations(frames, iterations=None):
+    """Operations of the lowered gradient of a cost, counted."""
+    static = iterations is not None
+    rows, size = (SMALL_STATIC, (7, 7, 1)) if static else (SMALL, (1, 11, 1))
+    model = RLadder(parse(rows), size, num_iterations=iterations)
+    shape = (B, 7, 7) if static else (B, frames, 11)
+    batch = {"x": jnp.zeros(shape), "mask": jnp.ones(B)}
+    variables = jax.eval_shape(lambda key: model.init(key, None, batch), jax.random.key(0))
+
+    def cost(variables, batch):
+        (_, outputs), _ = model.apply(variables, None, batch, train=True, mutable=["moments"])
+        return outputs["logits"].sum()
+
+    text = jax.jit(jax.grad(cost)).lower(variables, batch).as_text()
+    return text.count(" = ")
+
+
+def test_the_program_grows_with_neither_frames_nor_iterations():
+    assert operations(3) == operations(30)
+    assert operations(1, iterations=2) == operations(1, iterations=20)
 
 
 @pytest.mark.slow

@@ -132,6 +132,19 @@ def test_every_row_of_a_comparison_lowers_for_tpu_and_cuda(name):
     assert exported.platforms == ("tpu", "cuda")
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["occluded_moving_mnist", "polyphonic_music"])
+def test_one_step_at_full_size_is_finite(name):
+    config = configs.load(f"ladder/{name}")
+    data = synthetic.dataset(config, 2)
+    found = experiments.build(config, experiments.example_batch(data))
+    step = jax.jit(make_step(found.objective, found.optimizer), donate_argnums=0)
+    batch = jax.tree.map(jnp.asarray, dict(found.example))
+    state, metrics = step(found.initial_state(), batch, jax.random.split(jax.random.key(0), 2))
+    assert all(np.isfinite(value) for value in metrics.values())
+    assert int(state.step) == 1
+
+
 def test_other_networks_are_told():
     with pytest.raises(ValueError, match=r"No network 'lader'\. Networks: ladder, temporal_base"):
         configs.load("ladder/occluded_moving_mnist:lader")

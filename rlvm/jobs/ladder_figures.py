@@ -1,0 +1,124 @@
+"""What a ladder predicts and how a tagger groups, drawn from workdirs."""
+
+import os
+from collections.abc import Mapping, Sequence
+
+import jax
+import numpy as np
+
+from rlvm.data.pipeline import Decoder, evaluation_batches, example_keys
+from rlvm.jobs import evaluate, figures, load
+from rlvm.types import Predictor, PyTree
+
+PLOTS = ("frames", "groups")
+NUM_EXAMPLES = 4
+COLORS = np.array([[0.84, 0.15, 0.24], [0.12, 0.37, 0.75], [0.96, 0.77, 0.09]])  # of three groups
+
+Folder = str | os.PathLike | None
+
+
+def draw(
+    plot: str,
+    workdirs: Sequence[str],
+    path: str,
+    data_dir: Folder = None,
+    manual_dir: Folder = None,
+) -> None:
+    """The figure `plot` of the first workdir's model on examples of its test split."""
+    model = load.load(workdirs[0])
+    if not isinstance(model.experiment.model, Predictor):
+        raise ValueError(f"--plot={plot} needs a ladder or a tagger; {workdirs[0]} holds neither.")
+    batch, outputs = passed(model, NUM_EXAMPLES, data_dir, manual_dir)
+    if plot == "groups":
+        if "log_m" not in outputs:
+            raise ValueError(f"--plot=groups needs a tagger; {workdirs[0]} holds a ladder.")
+        draw_groups(batch, outputs, path)
+    elif "prediction" not in outputs or "log_m" in outputs:
+        raise ValueError(f"--plot=frames needs a network that predicts frames, not {workdirs[0]}.")
+    elif batch["x"].ndim == 3:
+        draw_roll(batch["x"][0], outputs["prediction"][0], int(batch["lengths"][0]), path)
+    else:
+        draw_frames(batch["x"], outputs["prediction"], path)
+
+
+def passed(model: load.Model, count: int, data_dir: Folder, manual_dir: Folder):
+    """The test split's first examples, and what the network makes of them, as arrays."""
+    data = evaluate.open_data(model, data_dir, manual_dir)
+    rows, _, positions = next(evaluation_batches(data.splits["test"], count))
+    keys = example_keys(jax.random.key(0), positions)
+    batch = Decoder(data.kind, data.binarize)(rows, keys)
+
+    @jax.jit
+    def run(variables, batch) -> PyTree:
+        bound = model.experiment.model.bind(variables)
+        _, outputs = bound(bound.initial_carry(keys, batch), batch)
+        if "prediction" in outputs:
+            outputs["prediction"] = outputs["prediction"].mean()
+        return outputs
+
+    return jax.tree.map(np.asarray, (dict(batch), run(model.variables, batch)))
+
+
+def draw_frames(x: np.ndarray, predicted: np.ndarray, path: str) -> None:
+    """Frames x [B, T, H, W], and below each what was predicted from those before it."""
+    count, frames = x.shape[:2]
+    figure, axes = _grid(2 * count, frames)
+    for example in range(count):
+        for t in range(frames):
+            _image(axes[2 * example, t], x[example, t])
+            if t:
+                _image(axes[2 * example + 1, t], predicted[example, t - 1])
+    figure.suptitle("Frames, and below them their prediction from the frames before")
+    figures.save(figure, path)
+
+
+def draw_roll(x: np.ndarray, predicted: np.ndarray, length: int, path: str) -> None:
+    """A piano roll x [T, 88], and below it the probability of each key given the frames before."""
+    figure, axes = figures.pyplot().subplots(2, 1, figsize=(8, 5), sharex=True)
+    shifted = np.concatenate([np.zeros_like(predicted[:1]), predicted[:-1]])
+    titles = ("a test piece", "probability of each key, given the frames before")
+    for axis, roll, title in zip(axes, (x, shifted), titles, strict=True):
+        axis.imshow(roll[:length].T, cmap="gray_r", vmin=0, vmax=1, aspect="auto", origin="lower")
+        axis.set(title=title, ylabel="key", ylim=_played(x[:length]))
+    axes[1].set_xlabel("frame")
+    figures.save(figure, path)
+
+
+def _played(x: np.ndarray) -> tuple[float, float]:
+    """The range of the keys that are played, with some room."""
+    keys = np.flatnonzero(x.any(0))
+    return keys[0] - 4.5, keys[-1] + 4.5
+
+
+def draw_groups(batch: Mapping[str, np.ndarray], outputs: Mapping[str, np.ndarray], path: str):
+    """Image, true segments, then for each iteration the masks in colours and the reconstruction."""
+    m, z = np.exp(outputs["log_m"]), outputs["z"]  # [B, N, K, H, W, 1 or C]
+    count, iterations, groups = m.shape[:3]
+    palette = COLORS[np.arange(groups) % len(COLORS)]
+    figure, axes = _grid(count, 2 + 2 * iterations)
+    for example in range(count):
+        row = axes[example]
+        _image(row[0], batch["x"][example])
+        _image(row[1], batch["segments"][example].astype(float))
+        for n in range(iterations):
+            colours = np.einsum("khw,kc->hwc", m[example, n, ..., 0], palette)
+            row[2 + 2 * n].imshow(colours)
+            _image(row[3 + 2 * n], (m * z)[example, n].sum(0)[..., 0])
+    titles = [f"{kind} {n + 1}" for n in range(iterations) for kind in ("groups", "image")]
+    for axis, title in zip(axes[0], ["x", "digit", *titles], strict=True):
+        axis.set_title(title, fontsize=8)
+    figures.save(figure, path)
+
+
+def _grid(rows: int, columns: int):
+    """A figure of small axes without ticks."""
+    figure, axes = figures.pyplot().subplots(
+        rows, columns, figsize=(0.9 * columns, 0.95 * rows), squeeze=False
+    )
+    for axis in axes.flat:
+        axis.set_axis_off()
+    return figure, axes
+
+
+def _image(axis, values: np.ndarray) -> None:
+    axis.imshow(values, cmap="gray", vmin=0, vmax=1)

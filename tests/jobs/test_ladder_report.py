@@ -1,0 +1,83 @@
+"""The table and the figures of networks that predict and classify."""
+
+import numpy as np
+import pytest
+
+from rlvm.jobs import ladder_figures, ladder_report
+
+LADDER = (("ConvLSTM", 1, 2, (3, 3), "ConvG1", (3, 3)), ("LSTM", None, 2, None, "G1", None))
+
+
+def line(seed=0, error=0.1, layers=LADDER, **changes):
+    """The fields of an evaluation that the table reads."""
+    model = {"name": "ladder", "layers": layers, "observation": "gaussian"}
+    model |= {"decoder_to_encoder": True} | changes.pop("model", {})
+    objective = {"task": "next_frame", "prediction_weight": 0.01, "consistency_weight": 0.0}
+    objective |= changes.pop("objective", {})
+    asked = {"split": "test", "estimator": "exact", "num_examples": 9, "num_samples": None}
+    return {
+        "dataset": "frames",
+        "model": "ladder",
+        "config": {"seed": seed, "model": model, "objective": objective},
+        "nll_nats_per_step": 8.25,
+        "train_seconds": 60.0,
+        "extra": {"class_error": error, "squared_error": 5.0},
+        **asked,
+        **changes,
+    }
+
+
+def cells(text, row=0):
+    return [cell.strip() for cell in text.splitlines()[2 + row].split("|")[1:-1]]
+
+
+def test_seeds_have_a_student_interval():
+    values = np.array([0.10, 0.12, 0.17])
+    found = cells(ladder_report.table([line(k, v) for k, v in enumerate(values)]))
+    half = 4.302653 * values.std(ddof=1) / np.sqrt(3)  # t of 2 degrees of freedom at 97.5%
+    assert found[2] == f"13.00 ± {100 * half:.2f}"
+    assert found[3] == "5.00 ± 0.00" and found[4] == "" and found[6] == "n = 9, 3 seeds"
+
+
+@pytest.mark.parametrize(
+    ("changes", "name"),
+    [
+        ({}, "RLadder"),
+        ({"model": {"decoder_to_encoder": False}}, "RLadder, no decoder-to-encoder connections"),
+        ({"objective": {"prediction_weight": 0.0}}, "RLadder, no prediction task"),
+        ({"objective": {"consistency_weight": 1.0}}, "RLadder, Mean Teacher"),
+        ({"layers": tuple(row[:4] for row in LADDER)}, "hierarchical RNN"),
+        ({"layers": (("Conv", 1, 2, (3, 3)), ("LSTM", None, 2, None))}, "temporal baseline"),
+        ({"layers": (("Conv", 1, 2, (3, 3)),)}, "static network"),
+    ],
+)
+def test_networks_are_named_by_what_they_have(changes, name):
+    assert ladder_report.network(line(**changes)["config"]) == name
+
+
+def test_music_has_nats_per_frame_and_tagging_an_ami_for_each_iteration():
+    music = line(model={"observation": "keys"}, extra={"squared_error": 1.0})
+    assert cells(ladder_report.table([music]))[2:6] == ["", "", "8.25", ""]
+    found = {"class_error": 0.5, "ami_1": 0.1, "ami_2": 0.25, "ami_kmeans": 0.2, "nll_mean": 3.0}
+    tagger = line(model={"name": "tagger", "num_groups": 3}, extra=found)
+    tagger["config"]["objective"]["task"] = "denoising"
+    assert cells(ladder_report.table([tagger]))[5] == "0.100 0.250 (k-means 0.200)"
+
+
+def test_published_numbers_stand_below():
+    published = {"dataset": "frames", "model": "RLadder", "error_percent": 0.74}
+    text = ladder_report.table([line()], [{**published, "source": "a paper", "recalled": True}])
+    assert cells(text, 1)[1:7] == ["RLadder", "0.74", "", "", "", "a paper (as recalled)"]
+
+
+def test_figures_are_drawn(tmp_path):
+    draw = np.random.default_rng(0)
+    frames, logits = draw.uniform(size=(2, 3, 8, 8)), draw.normal(size=(2, 2, 3, 8, 8, 1))
+    ladder_figures.draw_frames(frames, frames, tmp_path / "frames.png")
+    roll = (draw.uniform(size=(6, 88)) < 0.1).astype(float)
+    ladder_figures.draw_roll(roll, roll, 5, tmp_path / "roll.png")
+    log_m = logits - np.log(np.exp(logits).sum(2, keepdims=True))
+    batch = {"x": frames[:, 0], "segments": frames[:, 0] > 0.5}
+    ladder_figures.draw_groups(batch, {"log_m": log_m, "z": logits}, tmp_path / "groups.png")
+    for name in ("frames", "roll", "groups"):
+        assert (tmp_path / f"{name}.png").read_bytes()[:4] == b"\x89PNG"
