@@ -103,6 +103,7 @@ def get_config(argument: str = "ladder"):
     config = comparison(argument, TABLE_5, TABLE_6, TABLE_7)
     config.optimizer.learning_rate = 1e-3
     config.optimizer.schedule = "constant"
+    config.optimizer.least_scale = 0.1
     config.train.num_steps = 100_000
     config.train.batch_size = 64
     config.train.eval_every = 800

@@ -48,6 +48,23 @@ class Dataset:
     kind: str
     binarize: bool
 
+    def with_validation(self) -> "Dataset":
+        """The same data with the validation split's examples behind those of train."""
+        train, valid = self.splits["train"], self.splits["valid"]
+        both = {name: _joined(train[name], valid[name]) for name in train}
+        return dataclasses.replace(self, splits={**self.splits, "train": both})
+
+
+def _joined(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Both arrays' examples; sequences are padded to the longer of the two."""
+    shape = np.maximum(first.shape[1:], second.shape[1:])
+
+    def padded(array: np.ndarray) -> np.ndarray:
+        edges = [(0, int(n - m)) for n, m in zip(shape, array.shape[1:], strict=True)]
+        return np.pad(array, [(0, 0), *edges])
+
+    return np.concatenate([padded(first), padded(second)])
+
 
 def default_data_dir() -> str:
     """`$RLVM_DATA`, or a folder in the user's cache."""

@@ -110,6 +110,8 @@ def prediction(task: str, selects: str) -> ConfigDict:
             "batch_norm_decay": 0.95,
         }
     )
+    config.optimizer.least_scale = 1.0  # halve the rate when validation rises, down to this share
+    config.optimizer.halve_at = ()
     return config
 
 

@@ -55,7 +55,7 @@ class Experiment:
 
 def load_data(config: ConfigDict, data_dir=None, manual_dir=None) -> Dataset:
     """The data set that `config.data` names; `data_dir` None is the user's default folder."""
-    return dataset.load(
+    data = dataset.load(
         config.data.name,
         data_dir=data_dir or dataset.default_data_dir(),
         manual_dir=manual_dir,
@@ -63,6 +63,7 @@ def load_data(config: ConfigDict, data_dir=None, manual_dir=None) -> Dataset:
         num_examples=config.data.get("num_examples", 0),
         allow_missing=config.data.get("allow_missing", False),
     )
+    return data.with_validation() if config.data.get("with_validation", False) else data
 
 
 def build(config: ConfigDict, example: Mapping[str, np.ndarray]) -> Experiment:

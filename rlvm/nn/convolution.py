@@ -124,10 +124,10 @@ def _turned_padding(size, taps, stride, up, pads, out) -> tuple[int, int]:
 
 def _paddings(x: Array, kernel: Array, strides: Size, up: Size) -> list[tuple[int, ...]]:
     axes = zip(x.shape[1:3], kernel.shape[:2], strides, up, strict=True)
-    return [_padding(*axis) for axis in axes]
+    return [padding(*axis) for axis in axes]
 
 
-def _padding(size: int, taps: int, stride: int, up: int) -> tuple[int, ...]:
+def padding(size: int, taps: int, stride: int, up: int) -> tuple[int, ...]:
     """Places added in front and behind, such that ceil(size / stride) or size * up come out."""
     if up > 1:
         total = taps + up - 2

@@ -13,13 +13,15 @@ SCHEDULES = ("constant", "cosine")
 
 
 def schedule(config: ConfigDict, num_steps: int) -> optax.Schedule:
-    """Learning rate by step: linear warm-up, then constant or a cosine to zero."""
+    """Learning rate by step: linear warm-up, then a cosine to zero, or constant and halved at steps."""
     rate, warmup = config.learning_rate, config.warmup_steps
     if config.schedule not in SCHEDULES:
         raise ValueError(f"No schedule '{config.schedule}'. Schedules: {', '.join(SCHEDULES)}.")
     after = max(num_steps - warmup, 1)
     cosine = config.schedule == "cosine"
     main = optax.cosine_decay_schedule(rate, after) if cosine else optax.constant_schedule(rate)
+    if not cosine and config.get("halve_at", ()):
+        main = optax.piecewise_constant_schedule(rate, dict.fromkeys(config.halve_at, 0.5))
     if not warmup:
         return main
     return optax.join_schedules([optax.linear_schedule(0.0, rate, warmup), main], [warmup])

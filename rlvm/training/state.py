@@ -49,13 +49,18 @@ def create(variables: PyTree, optimizer: optax.GradientTransformation, ema: bool
     )
 
 
-def after_validation(state: TrainState, value: Array) -> TrainState:
-    """Record a validation value (lower is better): the best so far and how long ago it was."""
+def after_validation(state: TrainState, value: Array, least_scale: float = 1.0) -> TrainState:
+    """Record a validation value (lower is better): the best so far and how long ago it was.
+
+    When the value rises above its best, the learning rate is halved, to `least_scale` at least.
+    """
     better = value < state.best_value
+    halved = jnp.maximum(state.rate_scale / 2, least_scale)
     return state.replace(
         best_value=jnp.where(better, value, state.best_value),
         best_step=jnp.where(better, state.step, state.best_step),
         bad_evals=jnp.where(better, 0, state.bad_evals + 1),
+        rate_scale=jnp.where(value > state.best_value, halved, state.rate_scale),
     )
 
 
