@@ -199,7 +199,8 @@ def validate(run: Run, state: TrainState, step: int) -> TrainState:
         raise FloatingPointError(
             f"Metric 'valid/{selects}' was not finite at step {step}; {REMEDY}"
         )
-    plain = after_validation(plain, jax.numpy.float32(value))
+    least = run.config.optimizer.get("least_scale", 1.0)
+    plain = after_validation(plain, jax.numpy.float32(value), least)
     if int(plain.best_step) == step:
         save(run, plain, best=True)
     return run.parallel.place(plain)
