@@ -13,7 +13,7 @@ def draw_architecture(model: ConfigDict, data_dim: int, path: str) -> None:
     layers = [("X", data_dim), *((f"H{k + 1}", n) for k, n in enumerate(model.stochastic_units))]
     inside = {"decoder": [model.get("autoregressive_visibles", True)] + [True] * (len(layers) - 1)}
     inside["encoder"] = [False] + [model.get("autoregressive_encoder", False)] * (len(layers) - 1)
-    figure, axes = figures.pyplot().subplots(1, 3, figsize=(11, 1.3 + 1.3 * len(layers)))
+    figure, axes = figures.pyplot().subplots(1, 3, figsize=(11, 0.8 + 0.55 * len(layers)))
     for axis, ways in zip(axes, (("decoder",), ("encoder",), ("decoder", "encoder")), strict=True):
         axis.set(xlim=(-2.2, UNITS + 0.2), ylim=(-0.5, len(layers) - 0.3), aspect="equal")
         axis.set_axis_off()
@@ -23,7 +23,8 @@ def draw_architecture(model: ConfigDict, data_dim: int, path: str) -> None:
         for height in range(len(layers) - 1):
             for way in ways:
                 _arrow(axis, height, way)
-    figure.suptitle(f"tanh units between layers: {sizes(model.get('deterministic_units', ()))}")
+    between = f"tanh units between layers: {sizes(model.get('deterministic_units', ()))}"
+    axes[0].text(-2.1, -0.9, between, fontsize=9)
     figures.save(figure, path)
 
 

@@ -27,8 +27,10 @@ def distribution(units: int) -> AutoregressiveBernoulli:
 def unit_by_unit(p: AutoregressiveBernoulli, noise: Array) -> Array:
     """The sampler without blocks: logit_j = b_j + h . W[:, j], one unit of all chains at a time."""
 
+    kernel = jnp.asarray(p.kernel)
+
     def draw(h, j):
-        column = jax.lax.dynamic_index_in_dim(p.kernel, j, axis=1, keepdims=False)
+        column = jax.lax.dynamic_index_in_dim(kernel, j, axis=1, keepdims=False)
         value = hard_threshold(p.logits[j] + h @ column, noise[:, j])
         return h.at[:, j].set(value), None
 
@@ -61,7 +63,8 @@ def torch_draw(p: AutoregressiveBernoulli, chains: int) -> Callable:
     """
     import torch
 
-    bias, weights = (torch.from_numpy(np.array(a)) for a in (p.logits, p.kernel.T))
+    kernel = np.array(p.kernel).T.copy()
+    bias, weights = torch.from_numpy(np.array(p.logits)), torch.from_numpy(kernel)
     drawn, logit = torch.zeros(p.units, chains), torch.zeros(chains)
 
     @torch.no_grad()

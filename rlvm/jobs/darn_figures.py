@@ -3,6 +3,7 @@
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -61,13 +62,14 @@ def sample_pairs(workdir: str, data_dir: Folder, manual_dir: Folder):
     return title, (best, pairs.reshape(-1, *pairs.shape[2:]))
 
 
-def image_of(rows: Array) -> np.ndarray:
+def image_of(rows: Array | np.ndarray) -> np.ndarray:
     """Rows as images [N, H, W]: vectors of a square length as squares, else as one row."""
-    rows = np.asarray(rows)
-    if rows.ndim == 3:
-        return rows
-    side = math.isqrt(rows.shape[-1])
-    return rows.reshape(len(rows), *((side, side) if side**2 == rows.shape[-1] else (1, -1)))
+    values = np.asarray(rows)
+    if values.ndim == 3:
+        return values
+    side = math.isqrt(values.shape[-1])
+    shape = (side, side) if side**2 == values.shape[-1] else (1, -1)
+    return values.reshape(len(values), *shape)
 
 
 def test_rows(model: load.Model, count: int, data_dir: Folder, manual_dir: Folder) -> Array:
@@ -83,7 +85,7 @@ def probabilities(model: load.Model) -> np.ndarray:
     """p(x_i = 1 | h) of draws h from the prior, the visibles before i drawn: [N, H, W]."""
     keys = jax.random.split(jax.random.key(0), NUM_SAMPLES)
     h = model.prior().sample(keys)
-    likelihood = model.likelihood(h)
+    likelihood: Any = model.likelihood(h)
     return image_of(jax.nn.sigmoid(likelihood.conditional_logits(likelihood.sample(keys))))
 
 
@@ -98,7 +100,7 @@ def hierarchy(model: load.Model, x: Array) -> Hierarchy:
 def redrawn(model: load.Model, kept: Mapping[int, Array], keys: Array) -> Array:
     """x drawn from the model given its layers `kept`, those above all others: [B, ...]."""
     batch = model.experiment.example
-    prior = model.prior()
+    prior: Any = model.prior()
     drawn = dict(kept)
     for k in prior.order:
         if k not in drawn:
@@ -144,16 +146,17 @@ def layer_shapes(model: load.Model, sizes: Sequence[int]) -> list[tuple[int, ...
 
 
 def draw_blocks(blocks: Mapping[str, np.ndarray], path: str) -> None:
-    """Named blocks of images [N, H, W] side by side, each in a column of mosaics."""
+    """Named blocks of images [N, H, W], each as a mosaic, up to five side by side."""
     columns = min(len(blocks), 5)
     rows = math.ceil(len(blocks) / columns)
-    figure, axes = figures.pyplot().subplots(
-        rows, columns, figsize=(3 * columns, 3.4 * rows), squeeze=False
-    )
+    mosaics = {name: mosaic(images) for name, images in blocks.items()}
+    tallest = max(grid.shape[0] / grid.shape[1] for grid in mosaics.values())
+    size = (3 * columns, rows * (3 * tallest + 0.4))
+    figure, axes = figures.pyplot().subplots(rows, columns, figsize=size, squeeze=False)
     for axis in axes.flat:
         axis.set_axis_off()
-    for axis, (name, images) in zip(axes.flat, blocks.items(), strict=False):
-        axis.imshow(mosaic(images), cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
+    for axis, (name, grid) in zip(axes.flat, mosaics.items(), strict=False):
+        axis.imshow(grid, cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
         axis.set_title(name, fontsize=9)
     figures.save(figure, path)
 
@@ -164,9 +167,9 @@ def mosaic(images: np.ndarray) -> np.ndarray:
     columns = max(2, 2 * math.ceil(math.sqrt(count * height / width) / 2))
     rows = math.ceil(count / columns)
     canvas = np.full((rows * (height + 1) - 1, columns * (width + 1) - 1), 0.5)
-    for k, image in enumerate(images):
+    for k in range(rows * columns):
         i, j = (k // columns) * (height + 1), (k % columns) * (width + 1)
-        canvas[i : i + height, j : j + width] = image
+        canvas[i : i + height, j : j + width] = images[k] if k < count else 0.0
     return canvas
 
 

@@ -61,8 +61,8 @@ def test_representation_by_layer(model):
 def test_images_stand_in_a_mosaic_in_order():
     images = np.arange(3.0)[:, None, None] * np.ones((3, 2, 2))
     grid = darn_figures.mosaic(images)
-    expected = [[0, 0, 0.5, 1, 1], [0, 0, 0.5, 1, 1], [0.5] * 5, [2, 2, 0.5, 0.5, 0.5]]
-    np.testing.assert_array_equal(grid, [*expected, [2, 2, 0.5, 0.5, 0.5]])
+    expected = [[0, 0, 0.5, 1, 1], [0, 0, 0.5, 1, 1], [0.5] * 5, [2, 2, 0.5, 0, 0]]
+    np.testing.assert_array_equal(grid, [*expected, [2, 2, 0.5, 0, 0]])
 
 
 def test_figures_are_written(model, tmp_path):
