@@ -155,7 +155,7 @@ def label(result: Mapping[str, Any]) -> str:
     if "deterministic_units" in model:
         parts.append(f"{sizes(model['deterministic_units'])} tanh")
     if model.get("visible_nade"):
-        parts.append(f"NADE of {model["visible_nade"]} over x")
+        parts.append(f"NADE of {model['visible_nade']} over x")
     return ", ".join(parts)
 
 
