@@ -13,7 +13,7 @@ SCHEDULES = ("constant", "cosine")
 
 
 def schedule(config: ConfigDict, num_steps: int) -> optax.Schedule:
-    """Learning rate by step: linear warm-up, then a cosine to zero, or constant and halved at steps."""
+    """Learning rate by step: linear warm-up, then a cosine to zero or a halved constant."""
     rate, warmup = config.learning_rate, config.warmup_steps
     if config.schedule not in SCHEDULES:
         raise ValueError(f"No schedule '{config.schedule}'. Schedules: {', '.join(SCHEDULES)}.")
