@@ -6,8 +6,8 @@ python launch/report.py --plot=futures|final_positions|digits --figure=F.png \
     --arrays=full=F.npz,partial=P.npz      (what launch/forecast.py and launch/digits.py wrote)
 python launch/report.py --plot=architecture|samples|probabilities|depths|representation \
     --workdirs=W1,W2 --figure=F.png        (figures 1 to 5 of the DARN paper)
-python launch/report.py --plot=frames|groups --workdirs=W --figure=F.png
-    (frames beside their predictions by a ladder, a tagger's groups over iterations)
+python launch/report.py --plot=data|frames|groups --workdirs=W --figure=F.png
+    (a ladder's data, frames above their predictions, a tagger's groups over iterations)
 """
 
 import pathlib

@@ -1,4 +1,4 @@
-"""What a ladder predicts and how a tagger groups, drawn from workdirs."""
+"""What a ladder reads and predicts and how a tagger groups, drawn from workdirs."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -6,12 +6,14 @@ from collections.abc import Mapping, Sequence
 import jax
 import numpy as np
 
-from rlvm.data.pipeline import Decoder, evaluation_batches, example_keys
-from rlvm.jobs import evaluate, figures, load
+from rlvm.data.dataset import Dataset
+from rlvm.data.pipeline import Decoder, evaluation_batches, example_keys, stored_one
+from rlvm.jobs import evaluate, figures, load, workdir
+from rlvm.jobs import experiment as experiments
 from rlvm.types import Predictor, PyTree
 
-PLOTS = ("frames", "groups")
-NUM_EXAMPLES = 4
+PLOTS = ("data", "frames", "groups")
+NUM_EXAMPLES, NUM_KEYS = 4, 88
 COLORS = np.array([[0.84, 0.15, 0.24], [0.12, 0.37, 0.75], [0.96, 0.77, 0.09]])  # of three groups
 
 Folder = str | os.PathLike | None
@@ -24,7 +26,10 @@ def draw(
     data_dir: Folder = None,
     manual_dir: Folder = None,
 ) -> None:
-    """The figure `plot` of the first workdir's model on examples of its test split."""
+    """The figure `plot` of the first workdir's data or model, on examples of the test split."""
+    if plot == "data":
+        data = experiments.load_data(workdir.read_config(workdirs[0]), data_dir, manual_dir)
+        return draw_data(data, path)
     model = load.load(workdirs[0])
     if not isinstance(model.experiment.model, Predictor):
         raise ValueError(f"--plot={plot} needs a ladder or a tagger; {workdirs[0]} holds neither.")
@@ -59,6 +64,22 @@ def passed(model: load.Model, count: int, data_dir: Folder, manual_dir: Folder):
     return jax.tree.map(np.asarray, (dict(batch), run(model.variables, batch)))
 
 
+def draw_data(data: Dataset, path: str, count: int = 5) -> None:
+    """Examples of the test split: a roll, rows of frames, or images above their segments."""
+    arrays = {name: np.asarray(array[:count]) for name, array in data.splits["test"].items()}
+    x = arrays["x"] / stored_one(data.kind, data.binarize)
+    if x.shape[-1] == NUM_KEYS:
+        return draw_rolls({"a test piece": x[0]}, int(arrays["lengths"][0]), path)
+    if "segments" in arrays:
+        rows = np.stack([x, arrays["segments"]])
+    else:
+        rows = x if x.ndim == 4 else x[None]
+    figure, axes = _grid(*rows.shape[:2])
+    for place in np.ndindex(rows.shape[:2]):
+        _image(axes[place], rows[place])
+    figures.save(figure, path)
+
+
 def draw_frames(x: np.ndarray, predicted: np.ndarray, path: str) -> None:
     """Frames x [B, T, H, W], and below each what was predicted from those before it."""
     count, frames = x.shape[:2]
@@ -74,13 +95,21 @@ def draw_frames(x: np.ndarray, predicted: np.ndarray, path: str) -> None:
 
 def draw_roll(x: np.ndarray, predicted: np.ndarray, length: int, path: str) -> None:
     """A piano roll x [T, 88], and below it the probability of each key given the frames before."""
-    figure, axes = figures.pyplot().subplots(2, 1, figsize=(8, 5), sharex=True)
     shifted = np.concatenate([np.zeros_like(predicted[:1]), predicted[:-1]])
     titles = ("a test piece", "probability of each key, given the frames before")
-    for axis, roll, title in zip(axes, (x, shifted), titles, strict=True):
+    draw_rolls(dict(zip(titles, (x, shifted), strict=True)), length, path)
+
+
+def draw_rolls(rolls: Mapping[str, np.ndarray], length: int, path: str) -> None:
+    """Piano rolls [T, 88] below each other, over the keys that the first one plays."""
+    figure, axes = figures.pyplot().subplots(
+        len(rolls), 1, figsize=(8, 2.5 * len(rolls)), sharex=True, squeeze=False
+    )
+    played = _played(next(iter(rolls.values()))[:length])
+    for axis, (title, roll) in zip(axes[:, 0], rolls.items(), strict=True):
         axis.imshow(roll[:length].T, cmap="gray_r", vmin=0, vmax=1, aspect="auto", origin="lower")
-        axis.set(title=title, ylabel="key", ylim=_played(x[:length]))
-    axes[1].set_xlabel("frame")
+        axis.set(title=title, ylabel="key", ylim=played)
+    axes[-1, 0].set_xlabel("frame")
     figures.save(figure, path)
 
 

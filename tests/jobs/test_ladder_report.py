@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from rlvm.data.dataset import Dataset
 from rlvm.jobs import ladder_figures, ladder_report
 
 LADDER = (("ConvLSTM", 1, 2, (3, 3), "ConvG1", (3, 3)), ("LSTM", None, 2, None, "G1", None))
@@ -79,5 +80,7 @@ def test_figures_are_drawn(tmp_path):
     log_m = logits - np.log(np.exp(logits).sum(2, keepdims=True))
     batch = {"x": frames[:, 0], "segments": frames[:, 0] > 0.5}
     ladder_figures.draw_groups(batch, {"log_m": log_m, "z": logits}, tmp_path / "groups.png")
-    for name in ("frames", "roll", "groups"):
+    splits = {"test": {"x": np.uint8(255 * frames)}}
+    ladder_figures.draw_data(Dataset("made", splits, {}, "grey", False), tmp_path / "data.png")
+    for name in ("frames", "roll", "groups", "data"):
         assert (tmp_path / f"{name}.png").read_bytes()[:4] == b"\x89PNG"
