@@ -17,7 +17,14 @@ def main() -> None:
     from rlvm.jobs.train import train
 
     processes.join(DISTRIBUTED.value)
-    train(CONFIG.value, WORKDIR.value, DATA_DIR.value, MANUAL_DIR.value)
+    train(
+        CONFIG.value,
+        WORKDIR.value,
+        DATA_DIR.value,
+        MANUAL_DIR.value,
+        profile=PROFILE.value,
+        draw=True,
+    )
 
 
 if __name__ == "__main__":
@@ -26,4 +33,5 @@ if __name__ == "__main__":
     DISTRIBUTED = flags.DEFINE_boolean(
         "distributed", None, "Join other processes; by default where the environment tells of them."
     )
+    PROFILE = flags.DEFINE_boolean("profile", False, "Trace some steps for TensorBoard's profiler.")
     run(main)

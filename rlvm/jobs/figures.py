@@ -25,9 +25,24 @@ def save(figure, path: str) -> None:
     pyplot().close(figure)
 
 
+def pixels(figure) -> np.ndarray:
+    """A figure as bytes [H, W, 3]."""
+    figure.canvas.draw()
+    drawn = np.array(figure.canvas.buffer_rgba())[..., :3]
+    pyplot().close(figure)
+    return drawn
+
+
 def draw_samples(
-    arrays: Mapping[str, np.ndarray], dataset: str, path: str, kind: str = "binary", count: int = 32
+    arrays: Mapping[str, np.ndarray], dataset: str, path: str, kind: str = "binary"
 ) -> None:
+    """Write the figure of samples to a file."""
+    save(samples_figure(arrays, dataset, kind), path)
+
+
+def samples_figure(
+    arrays: Mapping[str, np.ndarray], dataset: str, kind: str = "binary", count: int = 32
+):
     """Samples, each with its nearest training example to the right of it."""
     samples, nearest = arrays["samples"][:count], arrays["nearest_train"][:count]
     columns = 2 * min(8, len(samples))
@@ -44,7 +59,7 @@ def draw_samples(
             row, column = divmod(2 * k + side, columns)
             draw(axes[row, column], value)
     figure.suptitle(f"{dataset}: each sample (left) with its nearest training example (right)")
-    save(figure, path)
+    return figure
 
 
 def draw_board(axis, vector: np.ndarray) -> None:

@@ -1,6 +1,7 @@
 """Draw samples from a trained model, beside the nearest training examples."""
 
 import pathlib
+from collections.abc import Mapping
 
 import numpy as np
 from etils import epath
@@ -24,6 +25,13 @@ def sample(
     """
     model = loading.load(path, checkpoint)
     train = loading.open_data(model, data_dir, manual_dir).splits["train"]
+    return beside_training(model, train, num_samples, seed)
+
+
+def beside_training(
+    model: loading.Model, train: Mapping[str, np.ndarray], num_samples: int, seed: int
+) -> dict[str, np.ndarray]:
+    """What `sample` returns, for a model in memory."""
     first = {name: np.asarray(array[:num_samples]) for name, array in train.items()}
     samples = np.asarray(model.sample(num_samples, seed, first))
     scale = stored_one(model.data["kind"], model.data["binarize"])

@@ -14,10 +14,12 @@ from tqdm import tqdm
 
 from rlvm.data import dataset
 from rlvm.data.pipeline import training_source
-from rlvm.jobs import cache, interrupt, processes, workdir
+from rlvm.jobs import cache, interrupt, pictures, processes, workdir
 from rlvm.jobs import experiment as experiments
 from rlvm.jobs.fit import fit
+from rlvm.jobs.spool import Spool
 from rlvm.jobs.validate import Validator
+from rlvm.jobs.watch import Watch
 from rlvm.training import metrics, parallel
 from rlvm.training.checkpoint import Checkpoints
 from rlvm.training.state import TrainState, after_validation
@@ -41,6 +43,8 @@ class Run:
     validator: Validator
     checkpoints: Checkpoints
     log: metrics.Log
+    spool: Spool
+    watch: Watch
     started: float
 
     @property
@@ -54,8 +58,14 @@ def train(
     workdir_path: epath.PathLike,
     data_dir: epath.PathLike | None = None,
     manual_dir: epath.PathLike | None = None,
+    profile: bool = False,
+    draw: bool = False,
 ) -> TrainState:
-    """Train `config` on its data into the workdir; returns the last state."""
+    """Train `config` on its data into the workdir; returns the last state.
+
+    `profile` traces the second dispatch; `draw` pictures samples of a run that has ended. Both are
+    for TensorBoard.
+    """
     with processes.first_alone("data"):
         data = experiments.load_data(config, data_dir, manual_dir)
     config = fit(config, data)
@@ -67,16 +77,29 @@ def train(
                 workdir.open_run(path, config)
                 workdir.write_data(path, data, example)
         experiment = experiments.build(config, example)
-        run, state = set_up(experiment, data, path)
+        run, state = set_up(experiment, data, path, profile)
+        begun_at = int(state.step)
         try:
             state = loop(run, state)
+            if draw and processes.is_first() and ended(state, config.train, begun_at):
+                pictures.log_samples(run.log, experiment, state, data)
         finally:
             run.checkpoints.close()
             run.log.close()
+            run.spool.close()
     return state
 
 
-def set_up(experiment: experiments.Experiment, data: dataset.Dataset, path: epath.Path):
+def ended(state: TrainState, train: ConfigDict, begun_at: int) -> bool:
+    """Whether a run that began at a step has come to its end since."""
+    patience = train.early_stopping_evals
+    stopped = bool(patience) and int(state.bad_evals) >= patience
+    return begun_at < int(state.step) and (stopped or int(state.step) == train.num_steps)
+
+
+def set_up(
+    experiment: experiments.Experiment, data: dataset.Dataset, path: epath.Path, profile: bool
+):
     """The run's parts, and the state it starts from: the newest checkpoint or a fresh one."""
     config = experiment.config
     train = config.train
@@ -109,9 +132,13 @@ def set_up(experiment: experiments.Experiment, data: dataset.Dataset, path: epat
     else:
         state, name = checkpoints.restore("latest", experiment.abstract_state(), mode.replicated)
         LOG.info("Resuming %s from checkpoint %s.", path, name)
-    log = metrics.Log(path, int(state.step), processes.is_first())
-    validator = Validator(experiment, data)
-    run = Run(config, mode, source, validator, checkpoints, log, time.perf_counter() - log.seconds)
+    first = processes.is_first()
+    spool = Spool(path, first)
+    log = metrics.Log(spool.folder, int(state.step), first)
+    spool.publish()
+    watch = Watch(spool.folder / "tensorboard" if profile and first else None)
+    started, validator = time.perf_counter() - log.seconds, Validator(experiment, data)
+    run = Run(config, mode, source, validator, checkpoints, log, spool, watch, started)
     return run, state
 
 
@@ -125,7 +152,8 @@ def loop(run: Run, state: TrainState) -> TrainState:
     with interrupt.requested() as stop, bar:
         while step < train.num_steps and not leave:
             count = next_event(step, train) - step
-            state, totals = run.parallel(state, run.source.inputs(step, count), count)
+            with run.watch.dispatch(count):
+                state, totals = run.parallel(state, run.source.inputs(step, count), count)
             step += count
             window.add(totals, count)
             bar.update(count)
@@ -175,9 +203,10 @@ class Window:
 
 
 def write_window(run: Run, step: int, window: Window, bar: tqdm) -> None:
-    """One line of training metrics; a rate near zero is called by its name."""
+    """One line of training metrics and of speed; a rate near zero is called by its name."""
     means = window.means()
-    run.log.write(step, run.seconds, {f"train/{name}": v for name, v in means.items()})
+    values = {**means, **run.watch.rates(run.config.train.batch_size)}
+    run.log.write(step, run.seconds, {f"train/{name}": v for name, v in values.items()})
     bar.set_postfix(loss=f"{means['loss']:.3f}")
     if "rate" in means and abs(means["rate"]) < COLLAPSED_NATS:
         LOG.warning(
@@ -215,6 +244,8 @@ def save(run: Run, state: TrainState, best: bool = False) -> None:
                 f"Parameter '{name}' was not finite after step {int(state.step)}; {REMEDY}"
             )
     run.checkpoints.save(state, best)
+    run.log.flush()
+    run.spool.publish()
 
 
 def stopped_early(run: Run, state: TrainState) -> bool:

@@ -14,6 +14,7 @@ import numpy as np
 from etils import epath
 from ml_collections import ConfigDict
 
+from rlvm.data import remote
 from rlvm.data.dataset import Dataset
 from rlvm.jobs import config as configs
 
@@ -123,7 +124,7 @@ def read_config(workdir: epath.PathLike) -> ConfigDict:
 def lock(workdir: epath.PathLike) -> Iterator[None]:
     """Hold the workdir for one run; the kernel lets go when the process ends, however it ends."""
     path = epath.Path(workdir)
-    if "://" in str(workdir):  # no locks in object stores
+    if remote.is_remote(workdir):  # no locks in object stores
         yield
         return
     path.mkdir(parents=True, exist_ok=True)

@@ -5,6 +5,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 from etils import epath
 
 SCHEMA = "rlvm-evaluation-v1"
@@ -69,7 +70,7 @@ def bits_per_dim(nats: float, dims: int) -> float:
 
 
 class Log:
-    """`metrics.jsonl` and TensorBoard events of a workdir; of many processes one `writes`."""
+    """`metrics.jsonl` and TensorBoard events in a folder; of many processes one `writes`."""
 
     def __init__(self, workdir: epath.Path, step: int, writes: bool = True):
         self._path, self._writes = workdir / "metrics.jsonl", writes
@@ -97,6 +98,16 @@ class Log:
             file.write(json.dumps(line) + "\n")
         for name, value in values.items():
             self._writer.add_scalar(name, value, step)
+
+    def image(self, step: int, name: str, pixels: np.ndarray) -> None:
+        """An image [H, W, 3] of bytes among the events."""
+        if self._writes:
+            self._writer.add_image(name, pixels, step, dataformats="HWC")
+
+    def flush(self) -> None:
+        """Bring the files up to date."""
+        if self._writes:
+            self._writer.flush()
 
     def close(self) -> None:
         """Flush the events."""

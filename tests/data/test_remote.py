@@ -4,30 +4,8 @@ import numpy as np
 import pytest
 from etils import epath
 from etils.epath import backend
-from fsspec.implementations.memory import MemoryFileSystem
 
 from rlvm.data import dataset, remote
-
-
-class Bucket(MemoryFileSystem):
-    """gs:// kept in memory."""
-
-    protocol = ("gcs", "gs")
-    store: dict = {}
-    pseudo_dirs = [""]
-
-    @classmethod
-    def _strip_protocol(cls, path):
-        return "/" + path.removeprefix("gs://").strip("/")
-
-
-@pytest.fixture
-def bucket(monkeypatch, tmp_path):
-    """An empty gs://bucket and a home of its own; returns a function that changes machines."""
-    monkeypatch.setattr(Bucket, "store", {})
-    monkeypatch.setattr(Bucket, "pseudo_dirs", [""])
-    monkeypatch.setattr(backend.fsspec_backend, "_get_filesystem", lambda name: Bucket())
-    return lambda machine: monkeypatch.setenv("HOME", str(tmp_path / machine))
 
 
 def test_a_second_machine_fetches_what_the_first_prepared(toy, bucket):
