@@ -1,6 +1,6 @@
 """Time our training step beside PyTorch's and its own matmuls; prints one JSON object.
 
-python launch/benchmark.py --suite=train|ssm|sampling|darn
+python launch/benchmark.py --suite=train|ssm|ladder|sampling|darn
 
 Needs the extra `benchmark`; use a quiet machine.
 """
@@ -20,5 +20,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    SUITE = flags.DEFINE_string("suite", "train", "What to time: train, ssm, sampling or darn.")
+    SUITE = flags.DEFINE_string("suite", "train", "train, ssm, ladder, sampling or darn.")
     run(main)

@@ -163,12 +163,14 @@ def benchmark_train(count: int = 50, rounds: int = 11) -> dict[str, Any]:
 def benchmark(suite: str) -> dict[str, Any]:
     """Run a suite by name."""
     from rlvm.jobs.benchmark_darn import benchmark_darn
+    from rlvm.jobs.benchmark_ladder import benchmark_ladder
     from rlvm.jobs.benchmark_sampling import benchmark_sampling
     from rlvm.jobs.benchmark_ssm import benchmark_ssm
 
     suites = {
         "train": benchmark_train,
         "ssm": benchmark_ssm,
+        "ladder": benchmark_ladder,
         "sampling": benchmark_sampling,
         "darn": benchmark_darn,
     }

@@ -8,8 +8,8 @@ import numpy as np
 
 from rlvm.data.dataset import Dataset
 from rlvm.data.pipeline import Decoder, evaluation_batches, example_keys, stored_one
-from rlvm.jobs import evaluate, figures, load, workdir
 from rlvm.jobs import experiment as experiments
+from rlvm.jobs import figures, load, workdir
 from rlvm.types import Predictor, PyTree
 
 PLOTS = ("data", "frames", "groups")
@@ -48,7 +48,7 @@ def draw(
 
 def passed(model: load.Model, count: int, data_dir: Folder, manual_dir: Folder):
     """The test split's first examples, and what the network makes of them, as arrays."""
-    data = evaluate.open_data(model, data_dir, manual_dir)
+    data = load.open_data(model, data_dir, manual_dir)
     rows, _, positions = next(evaluation_batches(data.splits["test"], count))
     keys = example_keys(jax.random.key(0), positions)
     batch = Decoder(data.kind, data.binarize)(rows, keys)
