@@ -4,8 +4,8 @@ python launch/train.py --config=configs/darn/rbm.py:uci_binary/adult --manual_di
 
 The argument names a data set of binary vectors. The NLL is an estimate: log Z comes from annealed
 importance sampling, which if anything is too low, and the NLL with it. Under a minute on one core
-for the UCI sets; on `binarized_mnist` 500 hidden units and 25 Gibbs steps, as in table 2: about
-50 ms a step there.
+for the UCI sets; on `binarized_mnist` 500 hidden units and 25 Gibbs steps, as in table 2: 4 GFLOP a
+step, not run.
 """
 
 from rlvm.jobs.config import base
