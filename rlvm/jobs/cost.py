@@ -156,9 +156,8 @@ def seconds(cost: StepCost, machine: Machine) -> dict[str, float]:
     }
 
 
-def announce(experiment: experiments.Experiment, mode: Parallel, state: PyTree, inputs: PyTree):
-    """Compile the dispatch ahead of its first call, and log what a step costs and needs."""
-    LOG.info("%s.", of_step(experiment))
+def compile_ahead(mode: Parallel, state: PyTree, inputs: PyTree) -> None:
+    """Compile the dispatch before its first call, and log what it needs on a device."""
     started = time.perf_counter()
     memory = mode.lower(state, inputs).compile().memory_analysis()
     LOG.info(

@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from rlvm.data import dataset
 from rlvm.data.pipeline import training_source
-from rlvm.jobs import cache, interrupt, pictures, processes, workdir
+from rlvm.jobs import cache, cost, interrupt, pictures, processes, workdir
 from rlvm.jobs import experiment as experiments
 from rlvm.jobs.fit import fit
 from rlvm.jobs.spool import Spool
@@ -133,6 +133,8 @@ def set_up(
         state, name = checkpoints.restore("latest", experiment.abstract_state(), mode.replicated)
         LOG.info("Resuming %s from checkpoint %s.", path, name)
     first = processes.is_first()
+    if first:
+        LOG.info("%s.", cost.of_step(experiment))
     spool = Spool(path, first)
     log = metrics.Log(spool.folder, int(state.step), first)
     spool.publish()
@@ -150,6 +152,8 @@ def loop(run: Run, state: TrainState) -> TrainState:
     state, window = run.parallel.place(state), Window()
     leave = stopped_early(run, state)
     with interrupt.requested() as stop, bar:
+        if step < train.num_steps and not leave:
+            cost.compile_ahead(run.parallel, state, run.source.inputs(step, 1))
         while step < train.num_steps and not leave:
             count = next_event(step, train) - step
             with run.watch.dispatch(count):
