@@ -74,6 +74,8 @@ def test_log_prob_is_the_models_and_exact_to_1e_6(darn, bits, tmp_path):
     expected = darn.log_prob(bits, num_samples=20, seed=2)
     np.testing.assert_allclose(function(bits, seed=2), expected, rtol=0, atol=1e-6)
     assert np.abs(function(bits, seed=3) - expected).max() > 1e-3  # importance sampling, seeded
+    two = darn.log_prob(bits[:2], num_samples=20, seed=2)  # a batch of any size
+    np.testing.assert_allclose(function(bits[:2], seed=2), two, rtol=0, atol=1e-6)
 
 
 def test_encoding_is_a_draw_of_the_posterior(darn, bits, tmp_path):

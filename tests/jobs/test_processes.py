@@ -8,10 +8,12 @@ import subprocess
 import sys
 import time
 
+import configs_found
 import jax
 import numpy as np
 import pytest
 import runs
+import synthetic
 
 from rlvm.jobs import config as configs
 from rlvm.jobs import experiment as experiments
@@ -66,16 +68,15 @@ def test_other_modes_are_for_one_process(mode, monkeypatch):
         parallel.Parallel(mode, None, None, 0)
 
 
-def pod(config, path, data_dir, **keywords):
-    """launch/local_pod.sh with two processes of two devices each, on `config`."""
-    file = str(ROOT / "tests/small_config.py")
-    base = configs.flat(configs.load(file))
+def pod(config, path, data_dir, file="tests/small_config.py"):
+    """launch/local_pod.sh with two processes of two devices each, on `config` of a file."""
+    base = configs.flat(configs.load(str(ROOT / file)))
     changed = {k: v for k, v in configs.flat(config).items() if v != base[k]}
     flags = [f"--config.{key}={value}" for key, value in changed.items()]
-    command = ["bash", str(ROOT / "launch/local_pod.sh"), "2", f"--config={file}", *flags]
+    command = ["bash", str(ROOT / "launch/local_pod.sh"), "2", f"--config={ROOT / file}", *flags]
     command += [f"--workdir={path}", f"--data_dir={data_dir}"]
     environment = {**os.environ, "XLA_FLAGS": "", "PYTHON": sys.executable}
-    return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, **keywords)
+    return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
 
 
 def finish(process):
@@ -100,14 +101,17 @@ class Batches:
     batch_size = 8
 
 
+RATES = {"seconds", "train/steps_per_second", "train/examples_per_second"}
+
+
 @pytest.mark.slow
 def test_two_processes_are_one_run(small, tmp_path, data_dir):
-    """Two processes to step 8, two more to step 12; one process for all twelve."""
+    """Two processes to step 8, two more with a split state to step 12; one process for all."""
     changes = {"parallel": "sharded", "optimizer.schedule": "constant"}
-    config = small(**changes)
-    alone = jax.tree.map(np.asarray, train(config, tmp_path / "one", data_dir))
+    alone = jax.tree.map(np.asarray, train(small(**changes), tmp_path / "one", data_dir))
     together = tmp_path / "two"
     finish(pod(small(**changes, **{"train.num_steps": 8}), together, data_dir))
+    config = small(**changes, **{"sharding.fsdp": 4})  # over both processes
     errors = finish(pod(config, together, data_dir))
     assert errors.count("Resuming") == 2
     for devices in (1, 4):
@@ -118,10 +122,68 @@ def test_two_processes_are_one_run(small, tmp_path, data_dir):
     assert [line["step"] for line in lines] == [line["step"] for line in expected]
     assert collections.Counter(map(str, lines)).most_common(1)[0][1] == 1
     for line, other in zip(lines, expected, strict=True):
-        assert line.keys() == other.keys()
-        for key in line.keys() - {"seconds"}:
+        assert line.keys() - RATES == other.keys() - RATES
+        for key in line.keys() - RATES:
             np.testing.assert_allclose(line[key], other[key], rtol=1e-4, atol=1e-5)
     assert len(list((together / "tensorboard").iterdir())) == 2  # one for each start
+
+
+def sequences(name):
+    """Made sequences for a config's model: [N, T, D], ragged."""
+    draw = np.random.default_rng(0)
+    arrays = {}
+    for split, rows in (("train", 24), ("valid", 4)):
+        made = synthetic.own_arrays(draw, rows, configs_found.tiny(name))
+        arrays |= {split: made["x"], f"{split}_lengths": made["lengths"]}
+    return arrays
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["ssm/arrays", "ladder/polyphonic_small"])
+def test_two_processes_train_sequences_as_one_does(name, tmp_path, data_dir):
+    np.savez(tmp_path / "own.npz", **sequences(name))
+    file = f"tests/tiny_config.py:{name}"
+    changes = {"data.path": str(tmp_path / "own.npz"), "parallel": "sharded"}
+    config = configs.load(str(ROOT / file), **changes)
+    alone = jax.tree.map(np.asarray, train(config, tmp_path / "one", data_dir))
+    finish(pod(config, tmp_path / "two", data_dir, file))
+    fitted = workdir.read_config(tmp_path / "two")
+    for devices in (1, 4):
+        state, found = restored(tmp_path / "two", fitted, devices)
+        assert found.endswith(":4")
+        runs.assert_close(state.params, alone.params, rtol=1e-5, atol=1e-5)
+
+
+def workers(process):
+    """The processes that a shell has started."""
+    children = pathlib.Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text()
+    return [int(child) for child in children.split()]
+
+
+@pytest.mark.slow
+def test_a_worker_killed_mid_step_costs_the_steps_since_the_last_save(small, tmp_path, data_dir):
+    changes = {"parallel": "sharded", "train.eval_every": 10**5, "train.log_every": 10}
+    changes |= {"train.checkpoint_every": 10, "optimizer.schedule": "constant"}
+    process = pod(small(**changes, **{"train.num_steps": 10**6}), tmp_path, data_dir)
+    deadline = time.monotonic() + 200
+    while not saved(tmp_path):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.05)
+    os.kill(workers(process)[1], signal.SIGKILL)
+    process.communicate(timeout=100)
+    assert process.returncode != 0  # the other process does not wait for ever
+    last = saved(tmp_path)[-1]
+    logged = [line["step"] for line in metrics.read(tmp_path)]
+    assert logged[-1] <= last + 30  # the save in flight, the dispatch in flight
+    errors = finish(pod(small(**changes, **{"train.num_steps": last + 10}), tmp_path, data_dir))
+    assert errors.count(f"from checkpoint latest:{last}.") == 2
+    logged = [line["step"] for line in metrics.read(tmp_path) if "train/loss" in line]
+    assert logged == list(range(10, last + 11, 10))
+
+
+def saved(path):
+    folder = pathlib.Path(path) / "checkpoints" / "latest"
+    return sorted(int(entry.name) for entry in folder.glob("*") if entry.name.isdigit())
 
 
 @pytest.mark.slow
