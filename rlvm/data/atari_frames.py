@@ -46,7 +46,7 @@ def emulator(game: str) -> Any:
             "pip install 'rlvm[atari]' (ale-py's licence is GPL-2.0)"
         ) from error
     ALEInterface.setLoggerMode(LoggerMode.Error)
-    console = ALEInterface()
+    console: Any = ALEInterface()
     console.setInt("random_seed", 0)
     console.setFloat("repeat_action_probability", 0.0)
     console.loadROM(roms.get_rom_path(game))

@@ -8,6 +8,7 @@ zero mean none.
 """
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -15,7 +16,7 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from rlvm.inference import ami, mean_teacher, prediction
-from rlvm.types import Array, Batch, Distribution, Objective, Predictor, PyTree, Terms
+from rlvm.types import Array, Batch, Objective, Predictor, PyTree, Terms
 
 TASKS = ("next_frame", "denoising", "classification")
 
@@ -124,7 +125,7 @@ def measured(outputs: Mapping[str, PyTree], batch: Batch, config: ConfigDict) ->
     return terms
 
 
-def frame_error(predicted: Distribution, batch: Batch) -> Array:
+def frame_error(predicted: Any, batch: Batch) -> Array:
     """Squared error of the predicted mean, summed over a frame, averaged over frames: [B]."""
     frames = prediction.frame_mask(batch)
     error = prediction.squared_error(predicted.mean(), batch["x"], frames)

@@ -45,7 +45,8 @@ def torch_ladder(experiment: experiments.Experiment, params) -> Any:
 
     objective = experiment.config.objective
     weights = (objective.class_weight, objective.prediction_weight)
-    return TorchLadder(experiment.model, params, *weights)
+    network: Any = experiment.model
+    return TorchLadder(network, params, *weights)
 
 
 def losses(experiment: experiments.Experiment, params, model, arrays) -> tuple[float, float]:

@@ -1,5 +1,6 @@
 """The table of networks that predict and classify: errors, NLL per frame, groups found."""
 
+import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -64,10 +65,17 @@ def amis(group: Sequence[Result]) -> str:
     """AMI after each iteration, and that of k-means on local statistics."""
     found = group[0]["extra"]
     iterations = [name for name in found if name.startswith("ami_") and name[4:].isdigit()]
-    cells = [over_seeds(group, lambda r, k=name: r["extra"][k], 3) for name in iterations]
+    cells = []
+    for name in iterations:
+        cells.append(over_seeds(group, functools.partial(extra_of, name), 3))
     if "ami_kmeans" in found:
         cells.append(f"(k-means {found['ami_kmeans']:.3f})")
     return " ".join(cells)
+
+
+def extra_of(name: str, result: Result) -> float:
+    """One of a result's extra numbers."""
+    return result["extra"][name]
 
 
 def is_music(result: Result) -> bool:

@@ -1,5 +1,7 @@
 """The deep DARN and the NADE of the benchmark in PyTorch: same networks, same losses."""
 
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -46,6 +48,7 @@ class TorchDeepDARN(nn.Module):
 
     def copy_from(self, params: PyTree) -> None:
         """Take the weights of our deep DARN."""
+        pairs: list[tuple[Any, PyTree]]
         pairs = [(self.encoders[k], params[f"encoders_{k}"]) for k in range(self.depth)]
         pairs += [(layer, params[f"priors_{k}"]) for k, layer in enumerate(self.priors)]
         with torch.no_grad():

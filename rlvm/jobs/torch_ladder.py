@@ -5,6 +5,7 @@ Flax gives them and are stored as there; `prepared` turns kernels round once a s
 """
 
 import math
+from typing import Any
 
 import torch
 from flax import traverse_util
@@ -48,7 +49,8 @@ class TorchLadder(nn.Module):
         self.kernels: dict[tuple, Tensor] = {}
         state: dict[int, tuple[Tensor, Tensor]] = {}
         decoded: dict[int, Tensor] = {}
-        predictions, logits = [], None
+        predictions: list[Tensor] = []
+        logits: Any = None
         for frame in frames:
             encoded, logits = self.encode(frame, state, decoded)
             decoded = self.decode(encoded)
