@@ -32,7 +32,7 @@ def get_config(argument: str = "freeway"):
 
 def tiny():
     config = get_config()
-    config.model.layers = ((3, 2, 2), (2, 1, 2))
+    config.model.layers = ((3, 2, 2),)
     config.model.top_units = 4
     config.model.period = 2
     config.model.visible_size = 3
