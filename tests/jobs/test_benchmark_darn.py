@@ -44,5 +44,5 @@ def test_both_libraries_have_the_same_loss(name):
 
 
 def test_an_unknown_suite_is_one_line():
-    with pytest.raises(ValueError, match=r"No suite 'x'. Suites: train, ssm, sampling, darn\."):
+    with pytest.raises(ValueError, match=r"No suite 'x'. Suites: train,.*darn"):
         benchmark.benchmark("x")
