@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
 
 import numpy as np
 import pytest
@@ -182,6 +183,24 @@ def test_sampling_writes_arrays_and_a_figure(environment, workdir, tmp_path):
     arrays = np.load(tmp_path / "S.npz")
     assert arrays["samples"].shape == arrays["nearest_train"].shape == (5, 10)
     assert (tmp_path / "S.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.slow
+def test_an_exported_file_says_where_it_comes_from(environment, workdir, tmp_path):
+    done = command(
+        environment,
+        "launch/export.py",
+        f"--workdir={workdir}",
+        "--function=encode",
+        "--platforms=cpu,tpu",
+        f"--output={tmp_path / 'F'}",
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"{tmp_path / 'F'}: encode of ['x'] for cpu, tpu\n"
+    with zipfile.ZipFile(tmp_path / "F") as archive:
+        manifest = json.loads(archive.read("manifest.json"))
+    assert manifest["platforms"] == ["cpu", "tpu"] and manifest["step"] > 0
+    assert manifest["inputs"] == [{"name": "x", "shape": ["b", 10], "dtype": "float32"}]
 
 
 def started(environment, own_file, workdir, steps=200_000):

@@ -3,6 +3,7 @@
 import os
 import pathlib
 import resource
+import signal
 import subprocess
 import sys
 
@@ -60,6 +61,41 @@ def test_a_full_disk_leaves_the_last_good_checkpoint(small, tmp_path, data_dir):
     done = train(config, tmp_path, data_dir)  # with room again, it goes on from there
     assert int(done.step) == 12 and newest(tmp_path, config)[1].endswith(":12")
     steps = [line["step"] for line in metrics.read(tmp_path) if "train/loss" in line]
+    assert steps == [2, 4, 6, 8, 10, 12]
+
+
+KILLED = """
+import os, signal, sys
+from rlvm.jobs import config
+from rlvm.jobs.train import train
+
+def kill(event, arguments):
+    if event == "os.rename" and os.fspath(arguments[1]).endswith("checkpoints/latest/8"):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+sys.addaudithook(kill)
+train(config.from_json(sys.argv[1]), sys.argv[2], sys.argv[3])
+"""
+
+
+@pytest.mark.slow
+def test_a_process_killed_during_a_checkpoint_goes_on_from_the_one_before(
+    small, tmp_path, data_dir
+):
+    """Killed when the files of step 8 are written but do not have their name yet."""
+    from rlvm.jobs import config as configs
+
+    config = small(**{"train.eval_every": 12})
+    command = [sys.executable, "-c", KILLED, configs.to_json(config), str(tmp_path / "W")]
+    finished = subprocess.run([*command, str(data_dir)], capture_output=True, text=True, cwd=ROOT)
+    assert finished.returncode == -signal.SIGKILL, finished.stderr
+    left = [path.name for path in (tmp_path / "W/checkpoints/latest").iterdir()]
+    assert any(name.startswith("8") for name in left) and "8" not in left
+    assert newest(tmp_path / "W", config)[1] == "latest:4"
+    train(config, tmp_path / "W", data_dir)
+    train(config, tmp_path / "whole", data_dir)
+    runs.assert_equal(newest(tmp_path / "W", config)[0], newest(tmp_path / "whole", config)[0])
+    steps = [line["step"] for line in metrics.read(tmp_path / "W") if "train/loss" in line]
     assert steps == [2, 4, 6, 8, 10, 12]
 
 
