@@ -28,14 +28,14 @@ def test_images_move_by_up_to_two_pixels_each_way():
 
 @pytest.mark.slow
 def test_the_classifier_learns_digits(tmp_path):
-    """Scikit-learn's 8x8 digits, enlarged: over 95% after 300 steps; and the file comes back."""
+    """Scikit-learn's 8x8 digits, enlarged: over 90% after 600 steps; and the file comes back."""
     digits = load_digits()
     x = np.kron(digits.images > 7, np.ones((3, 3)))
     x = np.pad(x, ((0, 0), (2, 2), (2, 2))).reshape(-1, 784).astype(np.uint8)
     y = digits.target.astype(np.int32)
     data = made({"train": {"x": x[:1400], "y": y[:1400]}}, kind="binary")
-    params = digit_classes.train_classifier(data, num_steps=300)
-    assert np.mean(digit_classes.classify(params, x[1400:]) == y[1400:]) > 0.95
+    params = digit_classes.train_classifier(data, num_steps=600)
+    assert np.mean(digit_classes.classify(params, x[1400:]) == y[1400:]) > 0.9
     file = tmp_path / "C.msgpack"
     file.write_bytes(digit_classes.flax.serialization.to_bytes(params))
     again = digit_classes.open_classifier(str(file), 0)

@@ -65,7 +65,7 @@ def test_what_the_environment_says_outright_is_passed_on():
 def test_other_modes_are_for_one_process(mode, monkeypatch):
     monkeypatch.setattr(jax, "process_count", lambda: 2)
     with pytest.raises(ValueError, match=f"parallel={mode} is for one process; 2 are running"):
-        parallel.Parallel(mode, None, None, 0)
+        parallel.check_devices(mode, num_devices=2, batch_size=8, fsdp=1)
 
 
 def pod(config, path, data_dir, file="tests/small_config.py"):
