@@ -7,22 +7,16 @@ Each side may list the files of several seeds. The interval is a paired bootstra
 the examples (a sensor, a flight), or over the examples where they have none.
 """
 
-import json
-import pathlib
-
 from absl import flags
 
-from rlvm.launch.flags import run
+from rlvm.launch.flags import answer, run
 
 
 def main() -> None:
     """Compare."""
     from rlvm.jobs.compare import compare
 
-    line = json.dumps(compare(LEFT.value, RIGHT.value, TITLE.value))
-    if OUTPUT.value:
-        pathlib.Path(OUTPUT.value).write_text(line + "\n")
-    print(line)
+    answer(compare(LEFT.value, RIGHT.value, TITLE.value), OUTPUT.value)
 
 
 if __name__ == "__main__":

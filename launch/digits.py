@@ -5,13 +5,10 @@ python launch/digits.py --workdir=W --classifier=C.msgpack --num_samples=10000 [
 The classifier is trained into the file C first, where there is none (minutes).
 """
 
-import json
-import pathlib
-
 import numpy as np
 from absl import flags
 
-from rlvm.launch.flags import define_checkpoint, define_folders, define_workdir, run
+from rlvm.launch.flags import answer, define_checkpoint, define_folders, define_workdir, run
 
 
 def main() -> None:
@@ -25,10 +22,7 @@ def main() -> None:
     )
     if ARRAYS.value:
         np.savez_compressed(ARRAYS.value, **arrays)
-    line = json.dumps(result)
-    if OUTPUT.value:
-        pathlib.Path(OUTPUT.value).write_text(line + "\n")
-    print(line)
+    answer(result, OUTPUT.value)
 
 
 if __name__ == "__main__":

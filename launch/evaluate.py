@@ -9,11 +9,10 @@ that have joined one run share the work by themselves.
 """
 
 import json
-import pathlib
 
 from absl import flags
 
-from rlvm.launch.flags import define_folders, run
+from rlvm.launch.flags import answer, define_folders, run
 
 
 def main() -> None:
@@ -47,15 +46,12 @@ def one(job) -> None:
     from rlvm.jobs.evaluate import evaluate
 
     result, per_example = evaluate(job.path, job.request, DATA_DIR.value, MANUAL_DIR.value)
-    line = json.dumps(result)
-    if OUTPUT.value:
-        pathlib.Path(OUTPUT.value).write_text(line + "\n")
     if PER_EXAMPLE.value:
         np.savez_compressed(PER_EXAMPLE.value, **per_example)
     tenth = result["extra"].get("nll_nats_tenth_of_samples")
     if tenth is not None:
         print(f"NLL with {NUM_SAMPLES.value // 10} samples: {tenth:.4f} nats (biased upwards more)")
-    print(line)
+    answer(result, OUTPUT.value)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,12 @@
 """What every command shares: flags for folders, configs by file or name, errors of one line."""
 
+import json
 import logging
+import pathlib
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from absl import app, flags
 from absl import logging as absl_logging
@@ -34,6 +37,14 @@ def define_config() -> flags.FlagHolder:
     return config_flags.DEFINE_config_file(
         "config", None, "configs/darn/connect4.py, or darn/connect4.", lock_config=True
     )
+
+
+def answer(result: Mapping[str, Any], output: str) -> None:
+    """Print a result as a line of JSON, and write it to the file that --output names."""
+    line = json.dumps(result)
+    if output:
+        pathlib.Path(output).write_text(line + "\n")
+    print(line)
 
 
 def run(main: Callable[[], None]) -> None:

@@ -21,9 +21,10 @@ def get_config(argument: str = ""):
     return few_units(config) if int(units) <= 16 else config
 
 
-def with_rmsprop(config):
+def with_rmsprop(config, rate: float = 3e-5):
+    """The paper's optimizer at one of its learning rates."""
     config.optimizer.name = "rmsprop"
-    config.optimizer.learning_rate = 3e-5
+    config.optimizer.learning_rate = rate
     config.optimizer.schedule = "constant"
     return config
 

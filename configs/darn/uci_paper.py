@@ -8,6 +8,7 @@ and 1e-5. Triangular kernels, no dropout, early stopping by validation. Not run 
 """
 
 from rlvm.configs.darn import connect4, uci
+from rlvm.configs.darn.binarized_mnist import with_rmsprop
 
 
 def get_config(argument: str = "adult"):
@@ -15,16 +16,13 @@ def get_config(argument: str = "adult"):
     config.model.visible_nade = 0
     config.model.dropout = config.model.input_dropout = 0.0
     config.objective.free_bits = 0.0
-    config.optimizer.name = "rmsprop"
-    config.optimizer.learning_rate = 2.5e-4
-    config.optimizer.schedule = "constant"
     config.optimizer.warmup_steps = 0
     config.optimizer.weight_decay = 0.0
     config.optimizer.ema_decay = 0.0
     config.train.num_steps = 500_000
     config.train.eval_every = 1_000
     config.train.early_stopping_evals = 10
-    return config
+    return with_rmsprop(config, 2.5e-4)
 
 
 def tiny():

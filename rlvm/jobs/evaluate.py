@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 from etils import epath
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import NamedSharding, PartitionSpec
 from scipy import stats
 from tqdm import tqdm
 
@@ -22,7 +22,7 @@ from rlvm.inference.contrastive_divergence import EnergyBased
 from rlvm.jobs import config as configs
 from rlvm.jobs import load as loading
 from rlvm.jobs import workdir
-from rlvm.training import metrics
+from rlvm.training import metrics, sharding
 from rlvm.training.state import parameter_count
 from rlvm.types import Array, LatentVariable, Predictor, Terms
 
@@ -91,15 +91,15 @@ def measure(model: loading.Model, data: dataset.Dataset, request: Request) -> di
         return estimate(bound, batch, example_keys(noise, positions))
 
     size = len(arrays["x"]) if request.limit is None else min(request.limit, len(arrays["x"]))
-    sharding, batch_size = spread(min(BATCH_SIZE, size))
-    variables = jax.device_put(model.variables, NamedSharding(sharding.mesh, PartitionSpec()))
+    by_rows, batch_size = spread(min(BATCH_SIZE, size))
+    variables = jax.device_put(model.variables, NamedSharding(by_rows.mesh, PartitionSpec()))
     total = repeats * -(-size // batch_size)
     collected: list[dict[str, np.ndarray]] = []
     with tqdm(total=total, unit="batch", disable=None) as bar:
         for repeat in range(repeats):
             parts = []
             for rows, mask, positions in evaluation_batches(arrays, batch_size, size):
-                terms = compute(variables, *jax.device_put((rows, positions), sharding), repeat)
+                terms = compute(variables, *jax.device_put((rows, positions), by_rows), repeat)
                 parts.append({k: np.asarray(v, np.float64)[mask > 0] for k, v in terms.items()})
                 bar.update()
             collected.append({k: np.concatenate([p[k] for p in parts]) for k in parts[0]})
@@ -112,8 +112,8 @@ def spread(batch_size: int) -> tuple[NamedSharding, int]:
     A device is worth its share from ROWS_PER_DEVICE rows on.
     """
     count = max(1, min(len(jax.local_devices()), batch_size // ROWS_PER_DEVICE))
-    mesh = Mesh(np.array(jax.local_devices()[:count]), ("data",))
-    return NamedSharding(mesh, PartitionSpec("data")), -(-batch_size // count) * count
+    mesh = sharding.make_mesh(jax.local_devices()[:count], fsdp=1)
+    return NamedSharding(mesh, PartitionSpec(sharding.AXES)), -(-batch_size // count) * count
 
 
 def choose(
