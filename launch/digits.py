@@ -29,7 +29,7 @@ if __name__ == "__main__":
     WORKDIR, CHECKPOINT = define_workdir(), define_checkpoint()
     DATA_DIR, MANUAL_DIR = define_folders()
     CLASSIFIER = flags.DEFINE_string("classifier", None, "File of the classifier.", required=True)
-    NUM_STEPS = flags.DEFINE_integer("num_steps", 3000, "Updates of a classifier not yet there.", 1)
+    NUM_STEPS = flags.DEFINE_integer("num_steps", 6000, "Updates of a classifier not yet there.", 1)
     NUM_SAMPLES = flags.DEFINE_integer("num_samples", 10_000, "Samples to classify.", 1)
     ARRAYS = flags.DEFINE_string("arrays", "", "Write counts and some samples to this .npz.")
     OUTPUT = flags.DEFINE_string("output", "", "Also write the JSON object here.")

@@ -28,6 +28,7 @@ from rlvm.types import Array, PyTree
 LOG = logging.getLogger(__name__)
 
 FURTHEST = 2  # pixels by which a training image is moved
+RATE = 2e-3  # of Adam at the start of a cosine
 CHUNK = 1000  # images drawn or classified at a time
 KEPT = 100  # samples kept for a picture
 
@@ -54,7 +55,7 @@ def train_classifier(data: dataset.Dataset, num_steps: int, seed: int = 0) -> Py
     config = configs.base()
     config.seed, config.train.num_steps, config.train.batch_size = seed, num_steps, 128
     model = DigitClassifier()
-    optimizer = optax.adam(optax.cosine_decay_schedule(1e-3, num_steps))
+    optimizer = optax.adam(optax.cosine_decay_schedule(RATE, num_steps))
 
     def objective(params, extra, batch, rng):
         logits = model.apply({"params": params}, moved(batch["x"], rng))

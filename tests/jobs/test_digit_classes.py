@@ -46,7 +46,7 @@ def test_the_classifier_learns_digits(tmp_path):
 
 def test_the_classifier_takes_images_flat_or_by_rows():
     x = np.random.default_rng(0).integers(0, 2, (3, 784)).astype(np.float32)
-    model = DigitClassifier(features=(2,), units=4)
+    model = DigitClassifier(layers=((2, 3, 2),), units=4)
     params = model.init(jax.random.key(0), x)
     np.testing.assert_array_equal(
         model.apply(params, x), model.apply(params, x.reshape(-1, 28, 28))
