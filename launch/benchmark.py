@@ -1,6 +1,6 @@
 """Time our training step beside PyTorch's and its own matmuls; prints one JSON object.
 
-python launch/benchmark.py --suite=train|ssm|ladder|sampling|darn
+python launch/benchmark.py --suite=train|ssm|ladder|sampling|darn|tiled
 
 Needs the extra `benchmark`; use a quiet machine.
 """
@@ -20,5 +20,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    SUITE = flags.DEFINE_string("suite", "train", "train, ssm, ladder, sampling or darn.")
+    SUITE = flags.DEFINE_string("suite", "train", "train, ssm, ladder, sampling, darn or tiled.")
     run(main)

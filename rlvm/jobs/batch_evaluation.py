@@ -1,17 +1,20 @@
 """Many evaluations as one job: shared between processes or an array's tasks, and resumable.
 
-An evaluation's JSON object goes to a file of its own as soon as it is there; what has a file is
-not computed again, and one that fails leaves the others alone.
+An evaluation's JSON object goes to a file of its own as soon as it is there, after the NLL of each
+example, in an .npz of the same name; what has a file is not computed again, and one that fails
+leaves the others alone.
 """
 
 import dataclasses
 import hashlib
+import io
 import json
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
+import numpy as np
 from etils import epath
 
 from rlvm.jobs import workdir
@@ -70,6 +73,8 @@ def expand(patterns: Sequence[str]) -> list[epath.Path]:
         if not matches:
             raise ValueError(f"--workdir={pattern} matches no workdir.")
         found += matches
+    if not found:
+        raise ValueError("--workdir names no workdir.")
     return found
 
 
@@ -78,7 +83,7 @@ def plan(paths: Sequence[epath.Path], checkpoints: Sequence[str], request: Reque
     jobs = []
     for path in paths:
         workdir.read_config(path)  # refuses what is no workdir before anything is computed
-        kept = Checkpoints(path)
+        kept = Checkpoints(path, writes=False)
         for name in checkpoints:
             step = kept.step_of(name)
             jobs.append(Job(path, dataclasses.replace(request, checkpoint=name), step))
@@ -96,12 +101,20 @@ def run(
         file = folder / job.filename
         if not file.exists():
             try:
-                result, _ = evaluate(job.path, job.request, data_dir, manual_dir)
-            except (ValueError, FloatingPointError) as error:
-                LOG.error("%s: %s", job.path, error)
+                result, per_example = evaluate(job.path, job.request, data_dir, manual_dir)
+            except Exception as error:  # whatever it was, the others may do better
+                LOG.error("%s: %s: %s", job.path, type(error).__name__, error)
                 failed.append(str(job.path))
                 continue
+            file.with_suffix(".npz").write_bytes(compressed(per_example))
             workdir.write_whole(file, json.dumps(result) + "\n")
         yield json.loads(file.read_text())
     if failed:
         raise ValueError(f"{len(failed)} evaluations failed: {', '.join(failed)}.")
+
+
+def compressed(arrays: Mapping[str, np.ndarray]) -> bytes:
+    """Arrays as the content of an .npz file."""
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, allow_pickle=False, **arrays)
+    return buffer.getvalue()

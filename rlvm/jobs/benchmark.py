@@ -166,6 +166,7 @@ def benchmark(suite: str) -> dict[str, Any]:
     from rlvm.jobs.benchmark_ladder import benchmark_ladder
     from rlvm.jobs.benchmark_sampling import benchmark_sampling
     from rlvm.jobs.benchmark_ssm import benchmark_ssm
+    from rlvm.jobs.benchmark_tiled import benchmark_tiled
 
     suites = {
         "train": benchmark_train,
@@ -173,6 +174,7 @@ def benchmark(suite: str) -> dict[str, Any]:
         "ladder": benchmark_ladder,
         "sampling": benchmark_sampling,
         "darn": benchmark_darn,
+        "tiled": benchmark_tiled,
     }
     if suite not in suites:
         raise ValueError(f"No suite '{suite}'. Suites: {', '.join(suites)}.")

@@ -129,12 +129,7 @@ def of_config(config: ConfigDict, example: Mapping[str, np.ndarray]) -> StepCost
 def of_step(experiment: experiments.Experiment) -> StepCost:
     """The cost of one step of an experiment on its global batch."""
     step = make_step(experiment.objective, experiment.optimizer)
-    state, size = experiment.abstract_state(), experiment.config.train.batch_size
-    batch = {
-        name: jax.ShapeDtypeStruct((size, *leaf.shape[1:]), leaf.dtype)
-        for name, leaf in experiment.example.items()
-    }
-    keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), size))
+    state, (batch, keys) = experiment.abstract_state(), experiment.abstract_batch()
     parameters, whole, rows = (
         sum(_bytes(leaf) for leaf in jax.tree.leaves(tree)) for tree in (state.params, state, batch)
     )

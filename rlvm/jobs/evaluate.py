@@ -28,7 +28,8 @@ from rlvm.types import Array, LatentVariable, Predictor, Terms
 
 LOG = logging.getLogger(__name__)
 
-SAMPLED = ("importance", "particle_filter")
+FILTERS = {"particle_filter": False, "guided_filter": True}  # by the posterior, or not
+SAMPLED = ("importance", *FILTERS)
 ESTIMATORS = ("bound", "exact", *SAMPLED)
 BATCH_SIZE = 500
 ROWS_PER_DEVICE = 32
@@ -136,9 +137,13 @@ def choose(
     if request.estimator == "importance":
         importance = functools.partial(likelihood.importance, num_samples=request.num_samples)
         return importance, request.repeats
-    if request.estimator == "particle_filter":
+    if request.estimator in FILTERS:
         require(module, "filter_steps", request.estimator, "a state-space model")
-        filtered = functools.partial(particle_filter.evidence, num_samples=request.num_samples)
+        filtered = functools.partial(
+            particle_filter.evidence,
+            num_samples=request.num_samples,
+            guided=FILTERS[request.estimator],
+        )
         return filtered, request.repeats
     require(module, "stochastic_units", request.estimator, "a model of binary units")
     units = sum(module.stochastic_units)

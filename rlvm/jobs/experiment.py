@@ -19,7 +19,7 @@ from rlvm.inference import objectives, predictor, regularizers
 from rlvm.training import optimizer as optimizers
 from rlvm.training import parallel, precision
 from rlvm.training import state as states
-from rlvm.types import Objective, Predictor
+from rlvm.types import Array, Batch, Objective, Predictor
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,6 +51,15 @@ class Experiment:
     def abstract_state(self) -> states.TrainState:
         """Shapes and types of the state, without computing it."""
         return jax.eval_shape(self.initial_state)
+
+    def abstract_batch(self) -> tuple[Batch, Array]:
+        """Shapes and types of a global batch and of its keys."""
+        size = self.config.train.batch_size
+        batch = {
+            name: jax.ShapeDtypeStruct((size, *leaf.shape[1:]), leaf.dtype)
+            for name, leaf in self.example.items()
+        }
+        return batch, jax.eval_shape(lambda: jax.random.split(jax.random.key(0), size))
 
 
 def load_data(config: ConfigDict, data_dir=None, manual_dir=None) -> Dataset:

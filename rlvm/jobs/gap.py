@@ -1,8 +1,9 @@
 """What a workdir's posterior leaves of log p(x), and what full conditioning would win back.
 
-Three numbers of the frozen model: its bound, its evidence by importance sampling and by a particle
-filter; log p - ELBO, the whole gap, takes the larger evidence. Then a posterior that sees all of
-x_1:T is fitted to the frozen model: the refit difference ELBO(full refit) - ELBO is
+Of the frozen model its bound, and its evidence by importance sampling, by a bootstrap particle
+filter and by one guided by the posterior; log p - ELBO, the whole gap, takes the largest evidence,
+and since each is biased downward may be larger still. Then a posterior that sees all of x_1:T is
+fitted to the frozen model: the refit difference ELBO(full refit) - ELBO is
 gap + KL(q || w) - E KL(q_full || p), the conditioning gap itself only if both families are exact;
 it can lie on either side of it.
 """
@@ -17,12 +18,14 @@ from etils import epath
 from ml_collections import ConfigDict
 
 from rlvm.data.dataset import Dataset
+from rlvm.jobs import config as configs
 from rlvm.jobs import evaluate
 from rlvm.jobs import experiment as experiments
 from rlvm.jobs import load as loading
 from rlvm.jobs.optimise import optimise
 from rlvm.training.state import create
 
+EVIDENCES = ("importance", "particle_filter", "guided_filter")
 POSTERIOR = "inverse"  # the inference network's parameters; all others are the generative model's
 
 
@@ -47,39 +50,49 @@ def gap(
 ) -> dict[str, Any]:
     """The gap's parts in nats per sequence, as a JSON object."""
     model, data = loading.load_state_space(path, request.checkpoint, data_dir, manual_dir)
-    found = {
-        "bound": -measured(model, data, request, "bound", 1),
-        "importance": -measured(model, data, request, "importance", request.num_samples),
-        "particle_filter": -measured(
-            model, data, request, "particle_filter", request.num_particles
-        ),
-    }
-    evidence = max(found["importance"], found["particle_filter"])  # both are biased downward
+    bound, interval = measured(model, data, request, "bound")
+    evidences = {name: measured(model, data, request, name) for name in EVIDENCES}
+    evidence = max(value for value, _ in evidences.values())  # each is biased downward
     refitted = refit(model, data, request.num_steps)
-    full = -measured(refitted, data, request, "bound", 1)
+    full, full_interval = measured(refitted, data, request, "bound")
+    config = model.experiment.config
     return {
         **dataclasses.asdict(request),
-        "conditioning": model.experiment.config.model.conditioning,
-        **{f"{name}_nats": value for name, value in found.items()},
-        "log_p_minus_elbo_nats": evidence - found["bound"],
+        "dataset": data.name,
+        "data_sha256": data.sha256[request.split],
+        "config_sha256": configs.sha256(config),
+        "conditioning": config.model.conditioning,
+        "seed": config.seed,
+        "step": int(model.state.step),
+        "checkpoint": model.checkpoint,
+        "bound_nats": bound,
+        **{f"{name}_nats": value for name, (value, _) in evidences.items()},
+        "log_p_minus_elbo_nats": evidence - bound,
         "refit_bound_nats": full,
-        "refit_difference_nats": full - found["bound"],
+        "refit_difference_nats": full - bound,
+        "mc95": {
+            "bound": interval,
+            **{name: between for name, (_, between) in evidences.items()},
+            "refit_bound": full_interval,
+        },
     }
 
 
 def measured(
-    model: loading.Model, data: Dataset, request: Request, estimator: str, num_samples: int
-) -> float:
-    """Mean description length or NLL of the split by one estimator."""
+    model: loading.Model, data: Dataset, request: Request, estimator: str
+) -> tuple[float, list[float] | None]:
+    """Mean log p(x), or the bound on it, over the split, and its Monte Carlo interval."""
+    particles = request.num_samples if estimator == "importance" else request.num_particles
     asked = evaluate.Request(
         split=request.split,
         estimator=estimator,
-        num_samples=num_samples,
+        num_samples=particles,
         repeats=request.repeats,
         limit=request.limit,
     )
     terms = evaluate.measure(model, data, asked)
-    return float(np.mean(terms["description_length" if estimator == "bound" else "nll"]))
+    values = -terms["description_length" if estimator == "bound" else "nll"]  # [repeats, N]
+    return float(np.mean(values)), evaluate.interval(values.mean(axis=1))
 
 
 def refit(model: loading.Model, data: Dataset, num_steps: int) -> loading.Model:

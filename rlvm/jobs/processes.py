@@ -12,21 +12,24 @@ from jax.experimental import multihost_utils
 ANNOUNCED: dict[str, tuple[str, type]] = {
     "JAX_COORDINATOR_ADDRESS": ("coordinator_address", str),
     "JAX_NUM_PROCESSES": ("num_processes", int),
+    "JOB_COMPLETION_INDEX": ("process_id", int),  # from Kubernetes, in a pod of an indexed job
     "JAX_PROCESS_ID": ("process_id", int),
 }
-SHUTDOWN_SECONDS = 100  # how long a process that ends waits for the others
+IN_STEP, APART = 100, 7 * 86_400  # seconds that a process which ends waits for the others
 
 
-def join(asked: bool | None = None, environment: Mapping[str, str] = os.environ) -> None:
+def join(
+    asked: bool | None = None,
+    environment: Mapping[str, str] = os.environ,
+    patience: int = IN_STEP,
+) -> None:
     """Become one process of many where asked to, by default where the environment tells of others.
 
     What the environment does not say, JAX finds out: on a TPU pod, under SLURM, MPI or Kubernetes.
-    Call it before anything touches a device.
+    Call it before anything touches a device. Processes that do different work end far APART.
     """
     if announced(environment) if asked is None else asked:
-        jax.distributed.initialize(
-            **arguments(environment), shutdown_timeout_seconds=SHUTDOWN_SECONDS
-        )
+        jax.distributed.initialize(**arguments(environment), shutdown_timeout_seconds=patience)
 
 
 def announced(environment: Mapping[str, str]) -> bool:
