@@ -27,10 +27,9 @@ def temporaries(experiment: experiments.Experiment) -> int:
     """Bytes that the compiled step needs beside its state and batch."""
     step = make_step(experiment.objective, experiment.optimizer)
     options = compiler.options(jax.default_backend())
-    lowered = jax.jit(step, compiler_options=options).lower(
-        experiment.abstract_state(), *experiment.abstract_batch()
-    )
-    return lowered.compile().memory_analysis().temp_size_in_bytes
+    shapes = experiment.abstract_state(), *experiment.abstract_batch()
+    memory: Any = jax.jit(step, compiler_options=options).lower(*shapes).compile().memory_analysis()
+    return memory.temp_size_in_bytes
 
 
 def per_pixel(config: ConfigDict, shape: tuple[int, int]) -> dict[str, float]:

@@ -19,7 +19,7 @@ from rlvm.inference import objectives, predictor, regularizers
 from rlvm.training import optimizer as optimizers
 from rlvm.training import parallel, precision
 from rlvm.training import state as states
-from rlvm.types import Array, Batch, Objective, Predictor
+from rlvm.types import Objective, Predictor, PyTree
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Experiment:
         """Shapes and types of the state, without computing it."""
         return jax.eval_shape(self.initial_state)
 
-    def abstract_batch(self) -> tuple[Batch, Array]:
+    def abstract_batch(self) -> tuple[PyTree, PyTree]:
         """Shapes and types of a global batch and of its keys."""
         size = self.config.train.batch_size
         batch = {
