@@ -4,9 +4,15 @@ import os
 
 import pytest
 
-FLAG = "--xla_force_host_platform_device_count"
-if FLAG not in os.environ.get("XLA_FLAGS", ""):
-    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {FLAG}=8".strip()
+FLAGS = (
+    "--xla_force_host_platform_device_count=8",
+    # A test mostly compiles: code of a lower level is made in half the time, and runs long enough.
+    "--xla_backend_optimization_level=0",
+    "--xla_llvm_disable_expensive_passes=true",
+)
+given = os.environ.get("XLA_FLAGS", "")
+missing = [flag for flag in FLAGS if flag.split("=")[0] not in given]
+os.environ["XLA_FLAGS"] = " ".join([given, *missing]).strip()
 # With fewer threads than devices the all-reduce of fake devices can wait for itself.
 os.environ.setdefault("NPROC", "16")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
