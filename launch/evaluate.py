@@ -3,9 +3,9 @@
 python launch/evaluate.py --workdir=W --split=test --estimator=importance --num_samples=1000
 python launch/evaluate.py --workdir='runs/*' --checkpoint=best,latest --output=D [--share=2/8]
 
-Several workdirs or checkpoints give one JSON line each and one file each in the folder D; what has
-its file there is not computed again. --share is this task's part of an array of tasks; processes
-that have joined one run share the work by themselves.
+Several workdirs or checkpoints give one JSON line each, and in the folder D one file each with the
+NLL of every example beside it; what has its file there is not computed again. --share is this
+task's part of an array of tasks; processes that have joined one run share the work by themselves.
 """
 
 import json
@@ -20,7 +20,7 @@ def main() -> None:
     from rlvm.jobs import batch_evaluation, processes
     from rlvm.jobs.evaluate import Request
 
-    processes.join()
+    processes.join(patience=processes.APART)
     request = Request(
         split=SPLIT.value,
         estimator=ESTIMATOR.value,
@@ -30,7 +30,8 @@ def main() -> None:
     )
     jobs = batch_evaluation.plan(batch_evaluation.expand(WORKDIR.value), CHECKPOINT.value, request)
     if len(jobs) == 1 and not SHARE.value:
-        one(jobs[0])
+        if processes.is_first():
+            one(jobs[0])
         return
     if not OUTPUT.value or PER_EXAMPLE.value:
         raise ValueError(f"{len(jobs)} evaluations need --output=FOLDER, and no --per_example.")

@@ -16,10 +16,11 @@ LOG = logging.getLogger(__name__)
 class Checkpoints:
     """`<workdir>/checkpoints/{latest,best}`: keep-N of every save, and one of the best value."""
 
-    def __init__(self, workdir: epath.PathLike, keep: int = 2):
+    def __init__(self, workdir: epath.PathLike, keep: int = 2, writes: bool = True):
+        """Without `writes` one process reads by itself, and touches nothing of a run under way."""
         root = epath.Path(workdir).absolute() / "checkpoints"
-        self._latest = _manager(root / "latest", keep)
-        self._best = _manager(root / "best", 1)
+        self._latest = _manager(root / "latest", keep, writes)
+        self._best = _manager(root / "best", 1, writes)
         self._unreadable = set[tuple[ocp.CheckpointManager, int]]()
 
     def save(self, state: TrainState, best: bool = False) -> None:
@@ -98,13 +99,17 @@ class Checkpoints:
         self._best.close()
 
 
-def _manager(directory: epath.Path, keep: int) -> ocp.CheckpointManager:
-    barriers = ocp.options.MultiprocessingOptions(barrier_sync_key_prefix=directory.name)
+def _manager(directory: epath.Path, keep: int, writes: bool) -> ocp.CheckpointManager:
+    here = jax.process_index()
+    alone = {} if writes else {"primary_host": here, "active_processes": {here}}
     options = ocp.CheckpointManagerOptions(
         max_to_keep=keep,
-        create=True,
+        create=writes,
         enable_async_checkpointing=True,
-        cleanup_tmp_directories=True,
-        multiprocessing_options=barriers,  # two managers may save the same step at once
+        cleanup_tmp_directories=writes,
+        multiprocessing_options=ocp.options.MultiprocessingOptions(
+            barrier_sync_key_prefix=directory.name,  # two managers may save the same step at once
+            **alone,
+        ),
     )
     return ocp.CheckpointManager(directory, options=options)

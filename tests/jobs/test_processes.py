@@ -1,9 +1,12 @@
 """Many processes are one run: the same parameters, one record, checkpoints any number can read."""
 
 import collections
+import json
 import os
 import pathlib
+import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -18,6 +21,7 @@ import synthetic
 from rlvm.jobs import config as configs
 from rlvm.jobs import experiment as experiments
 from rlvm.jobs import processes, workdir
+from rlvm.jobs.evaluate import Request, evaluate
 from rlvm.jobs.train import train
 from rlvm.training import metrics, parallel
 from rlvm.training.checkpoint import Checkpoints
@@ -59,6 +63,9 @@ def test_what_the_environment_says_outright_is_passed_on():
         "num_processes": 4,
         "process_id": 3,
     }
+    indexed = {"JAX_COORDINATOR_ADDRESS": "host:1234", "JOB_COMPLETION_INDEX": "2"}
+    assert processes.arguments(indexed)["process_id"] == 2
+    assert processes.arguments({**indexed, "JAX_PROCESS_ID": "1"})["process_id"] == 1
 
 
 @pytest.mark.parametrize("mode", ["jit", "pmap"])
@@ -201,3 +208,36 @@ def test_a_notice_of_preemption_makes_all_leave_at_one_step(small, tmp_path, dat
     checkpoints = Checkpoints(tmp_path / "W")
     assert str(checkpoints.latest_step()) == left[0]
     checkpoints.close()
+
+
+@pytest.mark.slow
+def test_two_processes_share_evaluations(trained, data_dir, tmp_path):
+    """Three evaluations on two processes: each once, and the numbers of one process."""
+    for name in "abc":
+        shutil.copytree(trained, tmp_path / "runs" / name)
+    with socket.socket() as free:
+        free.bind(("", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    command = [sys.executable, "-m", "rlvm.launch.evaluate", f"--workdir={tmp_path}/runs/*"]
+    command += [f"--output={tmp_path}/D", f"--data_dir={data_dir}", "--repeats=2"]
+    environment = {**os.environ, "JAX_COORDINATOR_ADDRESS": address, "JAX_NUM_PROCESSES": "2"}
+    started = [
+        subprocess.Popen(
+            command,
+            env={**environment, "JAX_PROCESS_ID": str(process)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for process in range(2)
+    ]
+    outputs = [process.communicate(timeout=300) for process in started]
+    assert [process.returncode for process in started] == [0, 0], outputs
+    found = [[json.loads(line) for line in out.splitlines()] for out, _ in outputs]
+    assert [len(results) for results in found] == [2, 1]
+    alone, _ = evaluate(trained, Request(repeats=2), data_dir)
+    for result in [*found[0], *found[1]]:
+        assert result["bound_nats"] == pytest.approx(alone["bound_nats"], rel=1e-5)
+    assert (
+        sorted(path.suffix for path in (tmp_path / "D").iterdir()) == [".json"] * 3 + [".npz"] * 3
+    )
