@@ -1,14 +1,12 @@
 """Measure what a state-space model's posterior leaves of log p(x); the last line is JSON.
 
 python launch/gap.py --workdir=W --split=test --num_samples=1000 --num_particles=1000 \
-    --num_steps=5000
+    --num_steps=5000 [--output=G.json]
 """
-
-import json
 
 from absl import flags
 
-from rlvm.launch.flags import define_checkpoint, define_folders, define_workdir, run
+from rlvm.launch.flags import answer, define_checkpoint, define_folders, define_workdir, run
 
 
 def main() -> None:
@@ -24,7 +22,7 @@ def main() -> None:
         limit=LIMIT.value,
         checkpoint=CHECKPOINT.value,
     )
-    print(json.dumps(job.gap(WORKDIR.value, request, DATA_DIR.value, MANUAL_DIR.value)))
+    answer(job.gap(WORKDIR.value, request, DATA_DIR.value, MANUAL_DIR.value), OUTPUT.value)
 
 
 if __name__ == "__main__":
@@ -36,4 +34,5 @@ if __name__ == "__main__":
     REPEATS = flags.DEFINE_integer("repeats", 3, "Repeats of every estimate.", 1)
     NUM_STEPS = flags.DEFINE_integer("num_steps", 5000, "Updates of the refitted posterior.", 1)
     LIMIT = flags.DEFINE_integer("limit", None, "Only the first N sequences.", 1)
+    OUTPUT = flags.DEFINE_string("output", "", "Also write the JSON object here.")
     run(main)
