@@ -1,6 +1,8 @@
 """Join result lines into a Markdown table; with --readme, rewrite that file's generated section.
 
 python launch/report.py --results=configs/darn/results.jsonl [--readme=README.md] [--csv=F.csv]
+python launch/report.py --results=D --baseline=a [--csv=F.csv]      (what launch/evaluate.py left in
+    the folder D, and the paired differences to the evaluation whose file's name begins with a)
 python launch/report.py --sweep=W [--figure=F.png]      (the trials of a sweep, the best first)
 python launch/report.py --plot=futures|final_positions|digits --figure=F.png \
     --arrays=full=F.npz,partial=P.npz      (what launch/forecast.py and launch/digits.py wrote)
@@ -62,13 +64,16 @@ def draw_models() -> None:
 
 
 def report_results() -> None:
-    """The table of a results file."""
-    from rlvm.jobs import report
+    """The table of a results file or folder, and of the differences to a baseline."""
+    from rlvm.jobs import baseline, report
 
     path = RESULTS.value
-    text = report.text(path)
+    text, results = report.text(path), report.read_results(path)
+    if BASELINE.value:
+        text += "\n\n" + baseline.table(results, path, BASELINE.value)
+        results = baseline.beside(results, path, BASELINE.value)
     if CSV.value:
-        report.write_csv(report.read_results(path), CSV.value)
+        report.write_csv(results, CSV.value)
     if README.value:
         readme = pathlib.Path(README.value)
         family = pathlib.Path(path).parent.name
@@ -88,6 +93,7 @@ def report_sweep() -> None:
 
 if __name__ == "__main__":
     RESULTS = flags.DEFINE_string("results", "", "A results.jsonl, or a folder of evaluations.")
+    BASELINE = flags.DEFINE_string("baseline", "", "What the names of a folder's files begin with.")
     CSV = flags.DEFINE_string("csv", "", "Also write the evaluations' numbers here.")
     README = flags.DEFINE_string("readme", "", "A file with two marks <!-- results:FAMILY -->.")
     SWEEP = flags.DEFINE_string("sweep", "", "The --workdir of a sweep.")

@@ -4,6 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+AT_ONCE = 2**22  # weights in memory
+
 
 class Difference(NamedTuple):
     """A mean difference, its 95% interval and how many clusters that rests on."""
@@ -29,7 +31,11 @@ def paired_bootstrap(
     if count < 2:
         raise ValueError(f"A clustered bootstrap needs at least 2 clusters; got {count}.")
     sums, sizes = np.bincount(index, differences), np.bincount(index)
-    weights = np.random.default_rng(seed).multinomial(count, [1 / count] * count, num_resamples)
-    means = (weights @ sums) / (weights @ sizes)
-    low, high = np.quantile(means, [0.025, 0.975])
+    rng, some = np.random.default_rng(seed), max(1, AT_ONCE // count)
+    means: list[np.ndarray] = []
+    for start in range(0, num_resamples, some):
+        shape = min(some, num_resamples - start)
+        weights = rng.multinomial(count, [1 / count] * count, shape)
+        means.append((weights @ sums) / (weights @ sizes))
+    low, high = np.quantile(np.concatenate(means), [0.025, 0.975])
     return Difference(float(np.mean(differences)), float(low), float(high), count)

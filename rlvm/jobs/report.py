@@ -12,17 +12,33 @@ from rlvm.training.metrics import validate
 
 HEADER = ("data set", "model", "NLL", "how", "bound", "distortion", "rate", "active", "minutes")
 COMPARED = ("left - right", "nats per sequence", "95%", "by seed", "test sequences")
+INTERVALS = ("nll_nats_mc95", "difference_nats_95")  # fields of a low and a high end
 MARK = "<!-- results:{} -->"
 
 
 def read_results(path: str) -> list[dict[str, Any]]:
-    """The evaluations in a file, or in a folder's .json files: a JSON object a line, checked."""
-    file = pathlib.Path(path)
-    files = sorted(file.glob("*.json")) if file.is_dir() else [file]
-    lines = [line for file in files for line in file.read_text().splitlines()]
-    if not lines:
+    """The evaluations in a file, or in a folder's .json files: a JSON object a line, checked.
+
+    Those of a folder have the name of their file, without its ending, as `file`.
+    """
+    given = pathlib.Path(path)
+    files = sorted(given.glob("*.json")) if given.is_dir() else [given]
+    found: list[dict[str, Any]] = []
+    for file in filter(pathlib.Path.exists, files):
+        name = {"file": file.stem} if given.is_dir() else {}
+        lines = filter(str.strip, file.read_text().splitlines())
+        found += [{**read_line(line, file), **name} for line in lines]
+    if not found:
         raise ValueError(f"No evaluations in {path}; launch/evaluate.py --output writes them.")
-    return [dict(validate(json.loads(line))) for line in lines if line.strip()]
+    return found
+
+
+def read_line(line: str, file: pathlib.Path) -> Mapping[str, Any]:
+    """One evaluation, checked."""
+    try:
+        return validate(json.loads(line))
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{file} holds a line that is no evaluation: {error}") from error
 
 
 def read_published(path: str) -> list[dict[str, Any]]:
@@ -44,11 +60,21 @@ def text(path: str) -> str:
 
 def write_csv(results: Sequence[Mapping[str, Any]], path: str) -> None:
     """The numbers and names of each evaluation as a row, nested objects left out."""
-    plain = [{k: v for k, v in r.items() if not isinstance(v, dict)} for r in results]
+    rows = [cells(result) for result in results]
+    names = dict.fromkeys(name for row in rows for name in row)
     with pathlib.Path(path).open("w", newline="") as file:
-        writer = csv.DictWriter(file, plain[0])
+        writer = csv.DictWriter(file, names)
         writer.writeheader()
-        writer.writerows(plain)
+        writer.writerows(rows)
+
+
+def cells(result: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of an evaluation that fit into a table's cell; an interval takes two."""
+    plain = {k: v for k, v in result.items() if not isinstance(v, dict) and k not in INTERVALS}
+    for name in filter(result.__contains__, INTERVALS):
+        low, high = result[name] or (None, None)
+        plain |= {f"{name}_low": low, f"{name}_high": high}
+    return plain
 
 
 def table(results: Iterable[Mapping[str, Any]], published: Iterable[Mapping[str, Any]] = ()) -> str:
@@ -64,6 +90,7 @@ def by_seed(results: Iterable[Mapping[str, Any]]) -> list[list[Mapping[str, Any]
     groups: dict[str, list[Mapping[str, Any]]] = {}
     for result in results:
         asked = {k: result[k] for k in ("split", "estimator", "num_examples", "num_samples")}
+        asked |= {"step": None if result["checkpoint"].startswith("best") else result["step"]}
         config = {k: v for k, v in result["config"].items() if k != "seed"}
         key = json.dumps([result["dataset"], asked, config], sort_keys=True)
         groups.setdefault(key, []).append(result)

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from rlvm.inference import bootstrap
 from rlvm.inference.bootstrap import paired_bootstrap
 
 
@@ -35,6 +36,13 @@ def test_clusters_are_resampled_whole_and_weigh_by_their_size():
     np.testing.assert_allclose(
         [found.low, found.high], np.quantile(means, [0.025, 0.975]), atol=0.03
     )
+
+
+def test_resamples_drawn_in_parts_are_the_same(monkeypatch):
+    differences, clusters = np.random.default_rng(2).normal(size=30), np.arange(30) // 2
+    whole = paired_bootstrap(differences, clusters, num_resamples=100)
+    monkeypatch.setattr(bootstrap, "AT_ONCE", 15 * 7)
+    assert paired_bootstrap(differences, clusters, num_resamples=100) == whole
 
 
 def test_errors_say_what_came():

@@ -46,14 +46,18 @@ def test_a_line_and_a_file_for_each_workdir_and_none_twice(
     again = list(batch.run(jobs, tmp_path, Share(0, 1), data_dir))
     assert [path.name for path in done] == ["c"], "resumed"
     assert again[:2] == first
-    assert [json.loads(file.read_text()) for file in sorted(tmp_path.iterdir())] == again
+    files = sorted(tmp_path.glob("*.json"))
+    assert [json.loads(file.read_text()) for file in files] == again
+    for file in files:  # with the NLL of each example beside it
+        nll = np.load(file.with_suffix(".npz"))["nll"]
+        assert nll.shape == (15,) and nll.mean() == pytest.approx(alone["bound_nats"])
 
 
 def test_shares_are_all_jobs_and_each_once(runs_folder, data_dir, tmp_path):
     jobs = plan(runs_folder)
     counts = [len(list(batch.run(jobs, tmp_path, Share(k, 2), data_dir))) for k in range(2)]
     assert counts == [2, 1]
-    assert {file.name for file in tmp_path.iterdir()} == {job.filename for job in jobs}
+    assert {file.name for file in tmp_path.glob("*.json")} == {job.filename for job in jobs}
     assert Share.parse("1/2") == Share(1, 2) and Share.parse("") == Share(0, 1)
     for wrong in ("2/2", "x/2", "1", "1/"):
         with pytest.raises(ValueError, match="expected INDEX/COUNT"):
@@ -75,6 +79,8 @@ def test_one_that_fails_leaves_the_others_alone(runs_folder, data_dir, tmp_path)
 def test_a_pattern_without_workdirs_and_a_folder_without_a_run_are_refused(tmp_path):
     with pytest.raises(ValueError, match="matches no workdir"):
         batch.expand([f"{tmp_path}/*"])
+    with pytest.raises(ValueError, match="--workdir names no workdir"):
+        batch.expand([])
     with pytest.raises(ValueError, match="is no workdir"):
         batch.plan([epath.Path(tmp_path)], ["best"], REQUEST)
 

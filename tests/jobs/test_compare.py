@@ -19,6 +19,7 @@ def test_seeds_are_averaged_and_labels_are_clusters(tmp_path):
     np.testing.assert_allclose(found["difference_nats_95"], [1.5, 1.5])
     np.testing.assert_allclose(found["by_seed"], [0.0, 3.0])
     assert (found["num_clusters"], found["steps_per_example"]) == (10, 4.0)
+    np.testing.assert_allclose(compare(left, right[:1])["by_seed"], [0.0, 2.0])
 
 
 def test_files_of_other_examples_are_refused(tmp_path):

@@ -1,3 +1,4 @@
+import csv
 import json
 
 import pytest
@@ -13,6 +14,8 @@ def line(seed, bound, rate=7.0):
         "model": "ssm",
         "config": {"seed": seed, "model": {"conditioning": "semi"}},
         "seed": seed,
+        "step": 40,
+        "checkpoint": "best:40",
         "estimator": "bound",
         "num_examples": 9,
         "num_samples": None,
@@ -40,6 +43,14 @@ def test_seeds_of_one_config_are_one_row():
     other = line(1, 82.0)
     other["config"]["model"]["conditioning"] = "full"
     assert len(report.table([line(0, 80.0), other]).splitlines()) == 4
+
+
+def test_checkpoints_of_one_run_are_no_seeds():
+    best, late = line(0, 80.0), {**line(0, 81.0), "step": 60, "checkpoint": "latest:60"}
+    later = {**late, "step": 80, "checkpoint": "latest:80"}
+    other_seed = {**line(1, 80.0), "step": 20, "checkpoint": "best:20"}
+    groups = report.by_seed([best, late, later, other_seed])
+    assert groups == [[best, other_seed], [late], [later]]
 
 
 def test_published_bounds_stand_below_the_measured_rows():
@@ -82,12 +93,26 @@ def test_a_folder_of_evaluations_as_csv(tmp_path, monkeypatch):
     header, first, second = (tmp_path / "all.csv").read_text().splitlines()
     column = header.split(",").index("bound_nats")
     assert [row.split(",")[column] for row in (first, second)] == ["80.0", "81.0"]
-    assert "config" not in header.split(",")
+    assert "config" not in header.split(",") and first.endswith(",0,,")
+
+
+def test_an_interval_is_two_cells_of_a_csv(tmp_path):
+    measured = {**line(0, 80.0), "nll_nats": 79.0, "nll_nats_mc95": [78.5, 79.5]}
+    report.write_csv([line(1, 81.0), measured], str(tmp_path / "all.csv"))
+    with (tmp_path / "all.csv").open(newline="") as file:
+        first, second = csv.DictReader(file)
+    assert (first["nll_nats_mc95_low"], first["nll_nats_mc95_high"]) == ("", "")
+    assert (second["nll_nats_mc95_low"], second["nll_nats_mc95_high"]) == ("78.5", "79.5")
 
 
 def test_no_evaluations_is_one_line(tmp_path):
-    with pytest.raises(ValueError, match="No evaluations in"):
-        report.read_results(str(tmp_path))
+    for path in (tmp_path, tmp_path / "nothing.jsonl"):
+        with pytest.raises(ValueError, match=r"No evaluations in .*; launch/evaluate.py --output"):
+            report.read_results(str(path))
+    for text in ("no json", "[1]", '{"schema": "rlvm-evaluation-v1"}'):
+        (tmp_path / "bad.json").write_text(text)
+        with pytest.raises(ValueError, match=r"bad.json holds a line that is no evaluation: "):
+            report.read_results(str(tmp_path))
 
 
 @pytest.mark.parametrize(

@@ -117,6 +117,24 @@ def test_donated_buffers_do_not_reach_the_file(open_checkpoints, abstract):
     assert_is_step(checkpoints.restore("latest", abstract, SHARDING)[0], 3)
 
 
+def test_a_reader_leaves_a_save_under_way_alone(open_checkpoints, abstract, tmp_path):
+    checkpoints = open_checkpoints()
+    checkpoints.save(state_at(4))
+    checkpoints.wait()
+    under_way = tmp_path / "checkpoints/latest/8.orbax-checkpoint-tmp"
+    under_way.mkdir()
+    reader = Checkpoints(tmp_path, writes=False)
+    assert_is_step(reader.restore("latest", abstract, SHARDING)[0], 4)
+    reader.close()
+    assert under_way.exists()
+    open_checkpoints().wait()
+    assert not under_way.exists()  # what a run that starts anew finds is of a dead one
+    empty = Checkpoints(tmp_path / "elsewhere", writes=False)
+    with pytest.raises(ValueError, match="No checkpoint 'best'"):
+        empty.step_of("best")
+    assert not (tmp_path / "elsewhere").exists()
+
+
 def damage(folder, how):
     """Cut every data file of a checkpoint short, or flip the bits in its middle."""
     files = [path for path in folder.rglob("*") if path.is_file() and path.parent.name == "d"]
