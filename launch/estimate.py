@@ -6,8 +6,6 @@ The counts come from the program that would be compiled, the times from data she
 rlvm/jobs/cost.py for what they leave out.
 """
 
-from absl import flags
-
 from rlvm.launch.flags import define_config, define_folders, run
 
 
@@ -30,5 +28,4 @@ def main() -> None:
 if __name__ == "__main__":
     CONFIG = define_config()
     DATA_DIR, MANUAL_DIR = define_folders()
-    flags.mark_flag_as_required("config")
     run(main)

@@ -47,12 +47,12 @@ def one(job) -> None:
     from rlvm.jobs.evaluate import evaluate
 
     result, per_example = evaluate(job.path, job.request, DATA_DIR.value, MANUAL_DIR.value)
-    if PER_EXAMPLE.value:
-        np.savez_compressed(PER_EXAMPLE.value, **per_example)
     tenth = result["extra"].get("nll_nats_tenth_of_samples")
     if tenth is not None:
         print(f"NLL with {NUM_SAMPLES.value // 10} samples: {tenth:.4f} nats (biased upwards more)")
     answer(result, OUTPUT.value)
+    if PER_EXAMPLE.value:
+        np.savez_compressed(PER_EXAMPLE.value, **per_example)
 
 
 if __name__ == "__main__":

@@ -32,19 +32,23 @@ def define_checkpoint() -> flags.FlagHolder:
     return flags.DEFINE_string("checkpoint", "best", "best, latest or a step.")
 
 
-def define_config() -> flags.FlagHolder:
+def define_config(required: bool = True) -> flags.FlagHolder:
     """--config=FILE or NAME, and --config.key=value."""
-    return config_flags.DEFINE_config_file(
+    holder = config_flags.DEFINE_config_file(
         "config", None, "configs/darn/connect4.py, or darn/connect4.", lock_config=True
     )
+    if required:
+        flags.mark_flag_as_required("config")
+    return holder
 
 
 def answer(result: Mapping[str, Any], output: str) -> None:
     """Print a result as a line of JSON, and write it to the file that --output names."""
     line = json.dumps(result)
+    print(line, flush=True)
     if output:
+        pathlib.Path(output).parent.mkdir(parents=True, exist_ok=True)
         pathlib.Path(output).write_text(line + "\n")
-    print(line)
 
 
 def run(main: Callable[[], None]) -> None:
@@ -88,6 +92,8 @@ def _guarded(main: Callable[[], None]) -> None:
         main()
     except (ValueError, FloatingPointError) as error:
         _fail(_first_line(error))
+    except OSError as error:  # a file that is not there, cannot be written or does not fit
+        _fail(f"{error.strerror}: {error.filename}" if error.filename else str(error))
 
 
 def _first_line(error: BaseException) -> str:

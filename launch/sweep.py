@@ -30,7 +30,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    CONFIG, WORKDIR = define_config(), define_workdir()
+    CONFIG, WORKDIR = define_config(required=False), define_workdir()
     DATA_DIR, MANUAL_DIR = define_folders()
     SWEEP = flags.DEFINE_string("sweep", None, "configs/sweeps/darn_uci.py, or darn_uci.")
     NUM_WORKERS = flags.DEFINE_integer("num_workers", 1, "Trials at a time.", 1)

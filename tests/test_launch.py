@@ -13,6 +13,7 @@ import zipfile
 import numpy as np
 import pytest
 
+from rlvm.launch import flags
 from rlvm.training import metrics
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -117,6 +118,57 @@ def test_a_missing_workdir_flag_and_a_folder_that_is_none(environment, tmp_path)
     assert_one_line(command(environment, "launch/evaluate.py"), "workdir")
     done = command(environment, "launch/evaluate.py", f"--workdir={tmp_path}")
     assert_one_line(done, "is no workdir", "config.json")
+
+
+MISTAKES = {
+    "train": (["--workdir=W"], ["--config", "None"]),
+    "estimate": ([], ["--config", "None"]),
+    "sweep": (["--workdir=W"], ["Pass --config and --sweep"]),
+    "sweep ": (["--workdir=W", SMALL, "--sweep=traffic:many"], ["'traffic:many'", "many"]),
+    "sweep  ": (["--workdir=W", SMALL, "--sweep=darn_uci:3"], ["'darn_uci:3'", "argument"]),
+    "sweep   ": (["--workdir=W", SMALL, "--sweep=traffic:0"], ["The sweep has no trials"]),
+    "report": ([], ["Pass --results, --sweep or --plot"]),
+    "report ": (["--results=nothing.jsonl"], ["No evaluations in nothing.jsonl"]),
+    "report  ": (["--sweep=nothing"], ["nothing holds no sweep"]),
+    "evaluate": (["--workdir=a/*"], ["--workdir=a/* matches no workdir"]),
+    "export": (["--workdir=W", "--function=sample", "--output=F"], ["W is no workdir"]),
+    "compare": (["--left=a.npz", "--right=b.npz"], ["No file a.npz"]),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", MISTAKES)
+def test_mistakes_of_other_commands(environment, tmp_path, name):
+    arguments, words = MISTAKES[name]
+    script = str(ROOT / f"launch/{name.strip()}.py")
+    small = f"--config={ROOT}/tests/small_config.py"
+    arguments = [small if argument == SMALL else argument for argument in arguments]
+    done = subprocess.run(
+        [sys.executable, script, *arguments],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env=environment,
+    )
+    assert_one_line(done, *words)
+
+
+def test_a_file_that_cannot_be_opened_is_one_line(capsys):
+    def main():
+        pathlib.Path("/nowhere/F.json").write_text("{}")
+
+    with pytest.raises(SystemExit) as left:
+        flags._guarded(main)
+    assert left.value.code == 2
+    assert capsys.readouterr().err == "error: No such file or directory: /nowhere/F.json\n"
+
+
+def test_an_answer_is_printed_even_where_its_file_cannot_be(capsys, tmp_path):
+    flags.answer({"a": 1}, str(tmp_path / "new/folder/F.json"))
+    assert (tmp_path / "new/folder/F.json").read_text() == '{"a": 1}\n'
+    with pytest.raises(OSError):
+        flags.answer({"b": 2}, str(tmp_path / "new/folder"))
+    assert capsys.readouterr().out == '{"a": 1}\n{"b": 2}\n'
 
 
 @pytest.mark.slow

@@ -55,11 +55,13 @@ def difference(left: Sequence[Result], right: Sequence[Result], folder: str) -> 
     """NLL of `left` minus that of `right` as `compare` has it; nothing for other examples."""
     if any(left[0][name] != right[0][name] for name in SAME):
         return {}
-    files = [
-        [str(pathlib.Path(folder) / f"{result['file']}.npz") for result in side]
-        for side in (left, right)
-    ]
-    return compare(*files, f"{named(left)} - {named(right)}", NUM_RESAMPLES)
+    title = f"{named(left)} - {named(right)}"
+    return compare(arrays(left, folder), arrays(right, folder), title, NUM_RESAMPLES)
+
+
+def arrays(group: Sequence[Result], folder: str) -> list[str]:
+    """The files with the NLLs of examples."""
+    return [str(pathlib.Path(folder) / f"{result['file']}.npz") for result in group]
 
 
 def named(group: Sequence[Result]) -> str:

@@ -26,9 +26,9 @@ from ml_collections import ConfigDict
 from rlvm.jobs import config as configs
 from rlvm.jobs import report, workdir
 from rlvm.jobs.space import Sweep
-from rlvm.jobs.train import train
+from rlvm.jobs.train import ended, train
 from rlvm.training import metrics
-from rlvm.training.state import TrainState, parameter_count
+from rlvm.training.state import parameter_count
 
 LOG = logging.getLogger(__name__)
 
@@ -84,7 +84,10 @@ def find_sweep(name: str) -> Sweep:
         if stem not in known:
             raise ValueError(f"No sweep '{name}'. Sweeps: {', '.join(known)}.")
         stem = str(root / f"{stem}.py")
-    return configs.module(stem).get_sweep(*filter(None, [argument]))
+    try:
+        return configs.module(stem).get_sweep(*filter(None, [argument]))
+    except (AttributeError, TypeError, ValueError) as error:
+        raise ValueError(f"The sweep '{name}' cannot be made: {error}") from error
 
 
 def start(
@@ -92,11 +95,7 @@ def start(
 ) -> Study:
     """Record the study in its folder, or check that it is the one recorded there."""
     study = Study(epath.Path(path), config, sweep, data_dir, manual_dir)
-    try:
-        for trial in range(len(sweep.trials)):
-            study.trial_config(trial, "promoted")
-    except (AttributeError, KeyError, TypeError) as error:  # before any training
-        raise ValueError(f"The sweep does not fit the config: {error}") from error
+    check(study)
     plan = {"config": config.to_dict(), "sweep": dataclasses.asdict(sweep)}
     file = study.path / "sweep.json"
     if file.exists() and json.loads(file.read_text()) != json.loads(json.dumps(plan)):
@@ -104,6 +103,20 @@ def start(
     study.path.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps(plan, indent=1))
     return study
+
+
+def check(study: Study) -> None:
+    """Refuse, before any training, trials that are none or could not train on."""
+    if not study.sweep.trials:
+        raise ValueError("The sweep has no trials.")
+    try:
+        for trial in range(len(study.sweep.trials)):
+            pair = [study.trial_config(trial, stage) for stage in STAGES]
+            changed = configs.differences(*pair)
+            if changed:
+                raise ValueError(f"`further` makes it another experiment ({'; '.join(changed)}).")
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"The sweep does not fit the config: {error}") from error
 
 
 def resume(path: epath.PathLike, data_dir=None, manual_dir=None) -> Study:
@@ -182,7 +195,7 @@ def run_trial(study: Study, index: int, stage: str = "trial") -> bool:
         result = {"status": "failed", "error": f"{type(error).__name__}: {message}"}
         LOG.warning("Trial %d failed: %s", trial, result["error"])
     else:
-        if not at_its_end(state, config.train):
+        if not ended(state, config.train):
             return False
         result = {
             "status": "done",
@@ -193,13 +206,6 @@ def run_trial(study: Study, index: int, stage: str = "trial") -> bool:
         }
     write_record(study, trial, stage, result)
     return True
-
-
-def at_its_end(state: TrainState, train_config: ConfigDict) -> bool:
-    """Whether training ran its steps or stopped early by itself."""
-    patience = train_config.early_stopping_evals
-    stopped_early = bool(patience) and int(state.bad_evals) >= patience
-    return stopped_early or int(state.step) >= train_config.num_steps
 
 
 def write_record(study: Study, trial: int, stage: str, result: dict[str, Any]) -> None:

@@ -81,7 +81,8 @@ def train(
         begun_at = int(state.step)
         try:
             state = loop(run, state)
-            if draw and processes.is_first() and ended(state, config.train, begun_at):
+            over = ended(state, config.train) and int(state.step) > begun_at
+            if draw and over and processes.is_first():
                 pictures.log_samples(run.log, experiment, state, data)
         finally:
             run.checkpoints.close()
@@ -90,11 +91,11 @@ def train(
     return state
 
 
-def ended(state: TrainState, train: ConfigDict, begun_at: int) -> bool:
-    """Whether a run that began at a step has come to its end since."""
+def ended(state: TrainState, train: ConfigDict) -> bool:
+    """Whether a run has taken its steps, or has stopped early by itself."""
     patience = train.early_stopping_evals
     stopped = bool(patience) and int(state.bad_evals) >= patience
-    return begun_at < int(state.step) and (stopped or int(state.step) == train.num_steps)
+    return stopped or int(state.step) >= train.num_steps
 
 
 def set_up(

@@ -175,6 +175,15 @@ def test_errors_come_before_training(tmp_path):
     config = runs.small_config()
     with pytest.raises(ValueError, match=r"The sweep does not fit the config: .*learn_rate"):
         sweep.start(tmp_path, config, Sweep([{"optimizer.learn_rate": 1.0}]))
+    with pytest.raises(ValueError, match="The sweep has no trials"):
+        sweep.start(tmp_path, config, Sweep([]))
+    other = Sweep([{"seed": 1}], promote=1, further={"train.batch_size": 4})
+    with pytest.raises(ValueError, match=r"another experiment \(train.batch_size: 8 -> 4\)"):
+        sweep.start(tmp_path, config, other)
+    assert not list(tmp_path.iterdir())
+    for wrong in ("darn_uci:3", "traffic:many"):
+        with pytest.raises(ValueError, match=f"The sweep '{wrong}' cannot be made: "):
+            sweep.find_sweep(wrong)
     with pytest.raises(ValueError, match=r"No sweep 'darm'\. Sweeps: conditioning, darn_uci"):
         sweep.find_sweep("darm")
     with pytest.raises(ValueError, match="holds no sweep"):
