@@ -1,7 +1,8 @@
 """Exported functions of a model: run them with jax and NumPy alone, where rlvm's stack is not.
 
-An artefact is a zip file: `manifest.json` (what it is, its inputs and outputs, where the model
-comes from), `function.bin` (a serialized `jax.export` of the function, with a symbolic batch) and
+jax.export reads its files with the package `flatbuffers`, which jax leaves to be installed. An
+artefact is a zip file: `manifest.json` (what it is, its inputs and outputs, where the model comes
+from), `function.bin` (a serialized `jax.export` of the function, with a symbolic batch) and
 `variables.npz` (the parameters, its first arguments, in order).
 """
 

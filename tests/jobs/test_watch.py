@@ -1,5 +1,7 @@
-"""What a run shows of itself: its speed, a profiler's trace, pictures of its samples."""
+"""What a run shows of itself: a bar, its speed, a profiler's trace, scalars and pictures."""
 
+import io
+import sys
 import time
 
 import jax
@@ -46,21 +48,47 @@ def test_one_dispatch_is_traced(monkeypatch, tmp_path):
     assert seen == [0, 1, 2, 2] and traced == [str(tmp_path), "done"]
 
 
-def images(workdir):
-    """The images among a workdir's events, by step."""
+def summaries(workdir):
+    """The values among a workdir's TensorBoard events, with their steps."""
     from tensorboardX.proto.event_pb2 import Event
 
-    found = {}
     for path in (workdir / "tensorboard").glob("events*"):
         content = path.read_bytes()
         while content:  # length (8 bytes), its checksum (4), the event, its checksum (4)
             size = int.from_bytes(content[:8], "little")
             event = Event.FromString(content[12 : 12 + size])
-            for value in event.summary.value:
-                if value.HasField("image"):
-                    found[event.step] = value.image
+            yield from ((event.step, value) for value in event.summary.value)
             content = content[16 + size :]
-    return found
+
+
+def images(workdir):
+    """The images among a workdir's events, by step."""
+    return {step: value.image for step, value in summaries(workdir) if value.HasField("image")}
+
+
+def test_every_number_of_the_log_is_a_scalar_for_tensorboard(trained):
+    lines = [line for line in metrics.read(trained)]
+    logged = {
+        (line["step"], name): value
+        for line in lines
+        for name, value in line.items()
+        if name not in ("step", "seconds")
+    }
+    scalars = {(step, value.tag): value.simple_value for step, value in summaries(trained)}
+    assert {name for _, name in logged} >= {"train/loss", "train/rate", "valid/rate"}
+    assert scalars.keys() == logged.keys()
+    for key, value in logged.items():
+        np.testing.assert_allclose(scalars[key], value, rtol=1e-6)
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_bar_is_drawn_on_a_terminal_alone(small, tmp_path, data_dir, monkeypatch, terminal):
+    screen = io.StringIO()
+    screen.isatty = lambda: terminal
+    monkeypatch.setattr(sys, "stderr", screen)
+    train(small(**{"train.num_steps": 2}), tmp_path, data_dir)
+    assert ("2/2" in screen.getvalue()) == terminal
+    assert ("step/s" in screen.getvalue()) == terminal
 
 
 @pytest.mark.slow
