@@ -20,9 +20,9 @@ def run(request):
     traces = []
 
     def counted(step):
-        def traced(state, batch, rng):
+        def traced(state, batch, *more):
             traces.append(batch["x"].shape)
-            return step(state, batch, rng)
+            return step(state, batch, *more)
 
         return traced
 

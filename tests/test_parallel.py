@@ -68,9 +68,10 @@ def test_the_work_is_on_the_devices_it_should_be(stepped, mode):
 def test_splits_of_a_dispatch_are_bit_equal(stepped, mode):
     whole = runs.start(SMALL, None, mode)
     parts = dataclasses.replace(whole, state=whole.parallel.place(whole.experiment.initial_state()))
-    whole.steps(5)
-    parts.steps(2, 1, 2)
+    of_five, of_two = whole.steps(5), parts.steps(2, 1, 2)
     runs.assert_equal(whole.plain, parts.plain)
+    last = [float(totals["sums"]["gradient_norm"]) for totals in (of_five, of_two)]
+    assert last[0] / 5 == pytest.approx(last[1] / 2, rel=1e-6)  # the norm of the fifth step
 
 
 @pytest.mark.parametrize(

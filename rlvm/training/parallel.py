@@ -33,28 +33,31 @@ def axis_name(mode: str) -> str | None:
 def run_steps(step: Step, source, seed: int, select: Callable[[], Array]):
     """(state, inputs, count) -> (state, totals): `count` steps in one loop.
 
-    `select()` gives the positions of the global batch that this device works on.
+    `select()` gives the positions of the global batch that this device works on. The gradient's
+    norm is measured at the last step alone, and stands for all of them in the totals.
     """
     base = jax.random.key(seed)
 
-    def one(state, inputs, start):
+    def one(state, inputs, start, last):
         key = jax.random.fold_in(base, state.step)
         positions = select()
         batch = source.batch(inputs, start, state.step, positions, key)
         keys = jax.vmap(lambda position: jax.random.fold_in(key, position))(positions)
-        return step(state, batch, keys)
+        return step(state, batch, keys, last)
 
     def dispatch(state, inputs, count):
         start = state.step
 
-        def body(_, carry):
+        def body(i, carry):
             state, totals = carry
             now = state.step
-            state, metrics = one(state, inputs, start)
+            state, metrics = one(state, inputs, start, i == count - 1)
             return state, accumulate(totals, metrics, now)
 
-        shapes = jax.eval_shape(one, state, inputs, start)[1]
-        return jax.lax.fori_loop(0, count, body, (state, zero_metrics(shapes)))
+        shapes = jax.eval_shape(one, state, inputs, start, True)[1]
+        state, totals = jax.lax.fori_loop(0, count, body, (state, zero_metrics(shapes)))
+        totals["sums"]["gradient_norm"] *= count
+        return state, totals
 
     return dispatch
 

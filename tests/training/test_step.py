@@ -31,6 +31,8 @@ def test_one_step_of_gradient_descent():
     state, metrics = make_step(squared_error, optax.sgd(0.1))(initial(), BATCH, RNG)
     assert float(state.params["w"]) == pytest.approx(2 - 0.1 * GRADIENT)
     assert float(metrics["gradient_norm"]) == pytest.approx(GRADIENT)
+    unmeasured, metrics = make_step(squared_error, optax.sgd(0.1))(initial(), BATCH, RNG, False)
+    assert float(metrics["gradient_norm"]) == 0 and unmeasured.params == state.params
     assert float(metrics["loss"]) == float(metrics["error"]) == pytest.approx(0.5 * (1 + 25) / 2)
     assert int(state.step) == 1 and int(state.extra["calls"]) == 1
 
