@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-LAUNCH = pathlib.Path(__file__).parents[1] / "launch"
+LAUNCH = pathlib.Path(__file__).parents[2] / "launch"
 SCRIPTS = sorted(LAUNCH.glob("*.sh"))
 POD = ("--name=pod", "--zone=z", "--type=v5litepod-16", "--spot")
 TRAIN = ("--", "--config=darn/connect4", "--workdir=gs://bucket/run", "--config.data.path=a b")
