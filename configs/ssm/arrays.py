@@ -5,9 +5,9 @@ python launch/train.py --config=configs/ssm/arrays.py --config.data.path=my.npz 
 
 The emission is Bernoulli for binary x, else Gaussian with a learned scale (the log says which).
 --config.model.conditioning=partial|semi|full|STORN|VRNN|DKF|DKS|DVBF|PlaNet|SLAC chooses what the
-inference network sees; those without the last state (STORN, DKF) need
---config.model.inference=state. Long sequences: --config.model.segment=N near the square root of
-their length keeps less for the backward pass. A tighter bound, by a particle filter:
+inference network sees; those without the last state (STORN, DKF) infer states, not residuals.
+Long sequences: --config.model.segment=N near the square root of their length T takes memory of
+order sqrt(T) for the bound's gradient. A tighter bound, by a particle filter:
 --config.objective.name=fivo --config.objective.num_samples=8 --config.objective.kl_warmup_steps=0.
 """
 

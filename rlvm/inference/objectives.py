@@ -65,10 +65,9 @@ def code_lengths(model: LatentVariable, batch: Batch, z: Array, log_q: Array) ->
 def sample_code_lengths(
     model: LatentVariable, batch: Batch, surrogate: Surrogate, keys: Array
 ) -> Terms:
-    """Draw z from q(z|x) and price it; a model with an analytic rate along its path says so."""
-    if hasattr(model, "sample_with_rate"):
-        z, rate = model.sample_with_rate(batch, keys)
-        return {"distortion": -model.likelihood(z, batch).log_prob(batch["x"]), "rate": rate}
+    """Draw z from q(z|x) and price it; a model whose rate is analytic does so itself."""
+    if hasattr(model, "code_lengths"):
+        return model.code_lengths(batch, keys)
     z, log_q = model.posterior(batch).sample_with(surrogate, keys)
     return code_lengths(model, batch, z, log_q)
 

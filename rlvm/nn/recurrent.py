@@ -1,11 +1,16 @@
 """Gated recurrent units over sequences, with all input projections outside the scan."""
 
+from collections.abc import Callable, Sequence
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 from rlvm.nn.scan import scan
-from rlvm.types import Array
+from rlvm.types import Array, PyTree
+
+Starts = Sequence[Sequence[Array | None]]  # a state [B, size] for each layer and direction
+Read = Callable[[PyTree], tuple[Array, Array]]
 
 
 class GRU(nn.Module):
@@ -39,15 +44,15 @@ class GRU(nn.Module):
         candidate = jnp.tanh(candidate_x + reset * (candidate_h + self.recurrent_bias))
         return candidate + update * (h - candidate)
 
-    def __call__(self, x: Array, mask: Array) -> Array:
-        """States after each input: x [T, B, F], mask [T, B] -> [T, B, size]."""
+    def __call__(self, x: Array, mask: Array, start: Array | None = None) -> Array:
+        """States after each input, from 0 or `start`: x [T, B, F], mask [T, B] -> [T, B, size]."""
 
         def step(h, inputs):
             projected, keep = inputs
             h = jnp.where(keep[..., None], self.step(h, projected), h)
             return h, h
 
-        start = jnp.zeros((*x.shape[1:-1], self.size), x.dtype)
+        start = jnp.zeros((*x.shape[1:-1], self.size), x.dtype) if start is None else start
         return scan(step, start, (self.project(x), mask), self.segment, self.reverse)[1]
 
 
@@ -70,8 +75,34 @@ class RecurrentFeatures(nn.Module):
             for _ in range(self.num_layers)
         ]
 
-    def __call__(self, x: Array, mask: Array) -> Array:
-        """x [T, B, F], mask [T, B] -> [T, B, size or 2 size]."""
-        for layer in self.layers:
-            x = jnp.concatenate([gru(x, mask) for gru in layer], axis=-1)
+    def __call__(self, x: Array, mask: Array, starts: Starts | None = None) -> Array:
+        """x [T, B, F], mask [T, B] -> [T, B, size or 2 size]; of so many layers as have starts."""
+        if starts is None:
+            starts = [[None] * len(layer) for layer in self.layers]
+        for layer, states in zip(self.layers, starts, strict=False):
+            parts = [gru(x, mask, start) for gru, start in zip(layer, states, strict=True)]
+            x = jnp.concatenate(parts, axis=-1)
         return x
+
+    def starts(self, read: Read, segments: PyTree, batch_size: int) -> Starts:
+        """Each GRU's state where it enters each of S segments, leaves [S, B, size].
+
+        `segments` has leaves [S, L, ...], `read` makes inputs and mask of one. The gradient runs a
+        segment again, so that nothing else is kept of it.
+        """
+        found: list[list[Array]] = []
+        for layer in self.layers:
+            entered = [self._entered(gru, read, segments, found, batch_size) for gru in layer]
+            found = [*found, entered]
+        return found
+
+    def _entered(self, gru, read, segments, below, batch_size):
+        @jax.checkpoint
+        def cross(state, inputs):
+            segment, starts = inputs
+            x, mask = read(segment)
+            states = gru(self(x, mask, starts), mask, state)
+            return states[0 if gru.reverse else -1], state
+
+        start = jnp.zeros((batch_size, gru.size))
+        return jax.lax.scan(cross, start, (segments, below), reverse=gru.reverse)[1]

@@ -88,6 +88,7 @@ def run(num, repeats, *choices, threshold=0.7):
     ("scheme", "guided", "inference"),
     [
         ("systematic", False, "residual"),
+        ("stratified", False, "residual"),
         ("multinomial", False, "residual"),
         ("systematic", True, "residual"),
         ("systematic", True, "state"),

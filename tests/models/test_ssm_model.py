@@ -1,5 +1,4 @@
 import functools
-import time
 
 import jax
 import jax.numpy as jnp
@@ -7,7 +6,7 @@ import numpy as np
 import pytest
 from ssm_models import LAYERS, B, D, T, Z, keys, make, make_batch, variables
 
-from rlvm.models.ssm import PRESETS, build, preset
+from rlvm.models.ssm import build, preset
 from rlvm.types import LatentVariable
 
 MODES = [
@@ -175,6 +174,9 @@ def test_build_reads_a_config_and_initial_scales_are_kept():
     model = build(config, batch)
     assert (model.observation_dim, model.control_dim) == (D, 2)
     assert model.conditioning == preset("semi", 3)
+    assert model.inference == "residual"
+    for name in ("STORN", "DKF"):  # residuals would depend on z_t-1
+        assert build(ConfigDict({**config, "conditioning": name}), batch).inference == "state"
     params = jax.jit(model.init)(jax.random.key(0), batch)
 
     @jax.jit
@@ -186,60 +188,6 @@ def test_build_reads_a_config_and_initial_scales_are_kept():
     scale, states = draw(keys(500, B))
     np.testing.assert_allclose(scale, 0.1, rtol=0.5)
     assert 0.3 < states.std() < 3.0
-
-
-def test_trace_does_not_grow_with_time():
-    model = make(PRESETS["full"])
-
-    def size(steps):
-        batch = make_batch(steps=steps)
-        params = jax.eval_shape(model.init, jax.random.key(0), batch)
-        loss = lambda p: model.bind(p).sample_with_rate(batch, keys(B))[1].sum()  # noqa: E731
-        return str(jax.make_jaxpr(jax.grad(loss))(params)).count("\n")
-
-    assert size(4) == size(40)
-
-
-@pytest.mark.slow
-def test_time_is_linear_and_the_compiled_program_no_longer():
-    model = make(PRESETS["full"])
-
-    def compiled(steps):
-        batch = make_batch(steps=steps)
-        params = variables(model, batch)
-        loss = lambda p: model.bind(p).sample_with_rate(batch, keys(B))[1].sum()  # noqa: E731
-        return jax.jit(jax.grad(loss)).lower(params).compile(), params
-
-    def seconds(run, params):
-        times = []
-        for _ in range(5):
-            start = time.perf_counter()
-            jax.block_until_ready(run(params))
-            times.append(time.perf_counter() - start)
-        return min(times)
-
-    short, long = compiled(100), compiled(1600)
-    lines = [len(run.as_text().splitlines()) for run, _ in (short, long)]
-    assert lines[1] < 1.1 * lines[0]
-    assert seconds(*long) < 32 * seconds(*short)  # 16 times the steps
-
-
-def test_segments_of_a_scan_change_no_number():
-    """`segment` runs parts of the scans twice and keeps less between them."""
-    batch = {**make_batch(), "lengths": jnp.array([T, 3])}
-    whole, parts = make(PRESETS["VRNN"]), make(PRESETS["VRNN"], segment=2)
-    params = variables(whole, batch)
-
-    def rate(model, params):
-        return model.bind(params).sample_with_rate(batch, keys(B))[1].sum()
-
-    found, expected = (
-        jax.jit(jax.value_and_grad(functools.partial(rate, model)))(params)
-        for model in (parts, whole)
-    )
-    jax.tree.map(
-        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), found, expected
-    )
 
 
 @pytest.mark.parametrize(

@@ -4,11 +4,12 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 
 from rlvm.models.ssm.conditioning import Conditioning
 from rlvm.nn.feed_forward import FeedForward, GaussianNet
-from rlvm.nn.recurrent import GRU, RecurrentFeatures
+from rlvm.nn.recurrent import GRU, RecurrentFeatures, Starts
 from rlvm.types import Array, Batch
 
 
@@ -27,16 +28,30 @@ def valid_steps(batch: Batch) -> Array:
     return jnp.arange(num_timesteps) < batch["lengths"][:, None]
 
 
-def encoder_inputs(batch: Batch, mean: Array | float = 0.0, scale: Array | float = 1.0) -> Array:
-    """Per step standardised x (0 where unobserved), its observed flags, and u: [B, T, 2 D + U].
+class Observed(NamedTuple):
+    """What is observed of some steps, time first."""
+
+    x: Array  # [T, B, D], NaN where unobserved
+    valid: Array  # [T, B], false after the end of a sequence
+    u: Array | None  # [T, B, U]
+
+
+def observed(batch: Batch) -> Observed:
+    """All steps of a batch."""
+    u = jnp.swapaxes(batch["u"], 0, 1) if "u" in batch else None
+    return Observed(jnp.swapaxes(batch["x"], 0, 1), valid_steps(batch).T, u)
+
+
+def encoder_inputs(seen: Observed, mean: Array | float = 0.0, scale: Array | float = 1.0) -> Array:
+    """Per step standardised x (0 where unobserved), its observed flags, and u: [T, B, 2 D + U].
 
     Everything after the end of a sequence is zero, flags included.
     """
-    x, valid = batch["x"], valid_steps(batch)[..., None]
-    observed = ~jnp.isnan(x) & valid
-    parts = [jnp.where(observed, (x - mean) / scale, 0.0), observed.astype(x.dtype)]
-    if "u" in batch:
-        parts.append(jnp.where(valid, batch["u"], 0.0))
+    valid = seen.valid[..., None]
+    flags = ~jnp.isnan(seen.x) & valid
+    parts = [jnp.where(flags, (seen.x - mean) / scale, 0.0), flags.astype(seen.x.dtype)]
+    if seen.u is not None:
+        parts.append(jnp.where(valid, seen.u, 0.0))
     return jnp.concatenate(parts, axis=-1)
 
 
@@ -79,20 +94,39 @@ class InferenceNetwork(nn.Module):
 
     def project(self, batch: Batch) -> Features:
         """All that can be computed before any state is known."""
-        standard = jnp.asarray(self.observation_mean), jnp.asarray(self.observation_scale)
-        inputs = jnp.swapaxes(encoder_inputs(batch, *standard), 0, 1)  # [T, B, F]
-        if self.conditioning.direction == "none":
-            f = nn.tanh(self.frame_features(inputs))
-        else:
-            f = self.sequence_features(inputs, jnp.swapaxes(valid_steps(batch), 0, 1))
-        first = f[0] if self.conditioning.first == "x_1:T" else self._prefix(inputs)
-        return Features(self.first.project(first), jnp.swapaxes(self.rest.project(f[1:]), 0, 1))
+        seen = observed(batch)
+        f = self.steps(seen)
+        rest = jnp.swapaxes(self.rest.project(f[1:]), 0, 1)
+        return Features(self.project_first(seen, f[0]), rest)
 
-    def _prefix(self, inputs):
+    def project_first(self, seen: Observed, f: Array) -> Array:
+        """The network of q(z_1 | .) up to its first layer: from f_1 or from the first steps."""
+        if self.conditioning.first == "x_1:T":
+            return self.first.project(f)
         k = self.conditioning.prefix_length
-        chunk = jnp.swapaxes(inputs[:k], 0, 1)  # [B, <= k, F]
-        chunk = jnp.pad(chunk, ((0, 0), (0, k - chunk.shape[1]), (0, 0)))
-        return self.prefix_features(chunk.reshape(chunk.shape[0], -1))
+        chunk = self._encode(jax.tree.map(lambda a: a[:k], seen))  # [<= k, B, F]
+        chunk = jnp.pad(chunk, ((0, k - len(chunk)), (0, 0), (0, 0)))
+        flat = jnp.swapaxes(chunk, 0, 1).reshape(chunk.shape[1], -1)
+        return self.first.project(self.prefix_features(flat))
+
+    def steps(self, seen: Observed, starts: Starts | None = None) -> Array:
+        """The features f_t of these steps, from the `starts` of their segment: [T, B, H]."""
+        inputs = self._encode(seen)
+        if self.conditioning.direction == "none":
+            return nn.tanh(self.frame_features(inputs))
+        return self.sequence_features(inputs, seen.valid, starts)
+
+    def starts(self, segments: Observed) -> Starts:
+        """The states of the feature network where it enters each segment: leaves [S, B, H]."""
+        if self.conditioning.direction == "none":
+            return []
+        return self.sequence_features.starts(
+            lambda seen: (self._encode(seen), seen.valid), segments, segments.valid.shape[-1]
+        )
+
+    def _encode(self, seen):
+        standard = jnp.asarray(self.observation_mean), jnp.asarray(self.observation_scale)
+        return encoder_inputs(seen, *standard)
 
     def initial(self, first: Array) -> tuple[Array, Array]:
         """(mean, scale) of q(z_1 | f_1): [B, Z] each."""

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from rlvm.models.distributions import Flow, MultivariateNormalDiag, Normal, Transformed
+from rlvm.models.ssm import segments
 from rlvm.models.ssm.conditioning import Conditioning, preset
 from rlvm.models.ssm.divergences import gaussian_kl, standard_kl
 from rlvm.models.ssm.emission import Emission, SequenceLikelihood
@@ -17,7 +18,7 @@ from rlvm.models.ssm.paths import Moments, Path, PathPosterior, PathPrior, over_
 from rlvm.models.ssm.transition import Transition, lagged
 from rlvm.nn.flows import FlowChain
 from rlvm.nn.scan import scan
-from rlvm.types import Array, Batch
+from rlvm.types import Array, Batch, Terms
 
 NETWORKS = (
     "flow",
@@ -38,8 +39,8 @@ class StateSpaceModel(nn.Module):
     initial_inference: "base" infers the base variable of the flow (the KL is analytic), "state"
     infers z_1 behind it (the KL is an estimate, and costs the flow's sequential inverse).
     The mappings are the fields of the networks they name. observation_mean and observation_scale
-    standardise x for the networks; densities stay those of x itself. segment is how many steps of a
-    scan the backward pass keeps at a time: about sqrt(T) takes least memory, 0 keeps all.
+    standardise x for the networks; densities stay those of x itself. segment is how many steps the
+    backward pass keeps at a time: about sqrt(T) takes least memory, 0 keeps all.
     """
 
     observation_dim: int
@@ -131,22 +132,37 @@ class StateSpaceModel(nn.Module):
         path, moments = self.posterior(batch).sample_with_moments(rng)
         return path, jnp.sum(self.rates(path, moments, batch), axis=-1)
 
+    def code_lengths(self, batch: Batch, rng: Array) -> Terms:
+        """Distortion and rate of a posterior path for each key: [..., B] each, in nats.
+
+        With `segment` the same numbers in memory of order T / segment + segment.
+        """
+        if self.segment > 1:
+            return segments.code_lengths(self, batch, rng)
+        path, rate = self.sample_with_rate(batch, rng)
+        return {"distortion": -self.likelihood(path, batch).log_prob(batch["x"]), "rate": rate}
+
     def rates(self, path: Path, moments: Moments, batch: Batch) -> Array:
         """KL(q(z_t | .) || p(z_t | z_{t-1})) of every step along `path`: [..., B, T]."""
-        mean, scale = moments.mean, moments.scale
-        if self.inference == "residual":
-            rest = standard_kl(mean, scale)[..., 1:, :]
-        else:
-            f, gain = self.transitions(path.states, self.project_controls(batch))
-            rest = gaussian_kl(mean[..., 1:, :], scale[..., 1:, :], f, gain)
-        if self.initial_inference == "base":
-            first = jnp.sum(standard_kl(mean[..., 0, :], scale[..., 0, :]), axis=-1)
-        else:
-            log_q = MultivariateNormalDiag(mean[..., 0, :], scale[..., 0, :])
-            z = path.states[..., 0, :]
-            first = log_q.log_prob(z) - self.initial().log_prob(z)
-        rates = jnp.concatenate([first[..., None], jnp.sum(rest, axis=-1)], axis=-1)
+        mean, scale, states = moments.mean, moments.scale, path.states
+        first = self.first_rate(mean[..., 0, :], scale[..., 0, :], states[..., 0, :])
+        controls, last = self.project_controls(batch), states[..., :-1, :]
+        rest = self.later_rates(mean[..., 1:, :], scale[..., 1:, :], last, controls)
+        rates = jnp.concatenate([first[..., None], rest], axis=-1)
         return jnp.where(valid_steps(batch), rates, 0.0)
+
+    def first_rate(self, mean: Array, scale: Array, z: Array) -> Array:
+        """KL(q(z_1 | .) || p(z_1)) [..., B], at z_1 if that is inferred as a state."""
+        if self.initial_inference == "base":
+            return jnp.sum(standard_kl(mean, scale), axis=-1)
+        log_q = MultivariateNormalDiag(mean, scale)
+        return log_q.log_prob(z) - self.initial().log_prob(z)
+
+    def later_rates(self, mean: Array, scale: Array, last: Array, controls: Array | None) -> Array:
+        """KL(q(z_t | .) || p(z_t | z_{t-1})) from the states z_{t-1} `last`: [...]."""
+        if self.inference == "residual":
+            return jnp.sum(standard_kl(mean, scale), axis=-1)
+        return jnp.sum(gaussian_kl(mean, scale, *self.dynamics(last, controls)), axis=-1)
 
     def filter_steps(self, batch: Batch, guided: bool = False) -> Moves:
         """Moves of a particle filter on `batch`: bootstrap, or guided by the posterior."""
@@ -249,13 +265,17 @@ class StateSpaceModel(nn.Module):
 
 
 def build(config: ConfigDict, batch: Batch) -> StateSpaceModel:
-    """The state-space model that `config.model` describes for batches shaped like `batch`."""
+    """The state-space model that `config.model` describes for batches shaped like `batch`.
+
+    A conditioning without z_t-1 infers states, whatever `config.model.inference` says.
+    """
+    conditioning = preset(config.conditioning, config.prefix_length)
     return StateSpaceModel(
         observation_dim=batch["x"].shape[-1],
         control_dim=batch["u"].shape[-1] if "u" in batch else 0,
-        conditioning=preset(config.conditioning, config.prefix_length),
+        conditioning=conditioning,
         state_dim=config.state_dim,
-        inference=config.inference,
+        inference="state" if conditioning.latents == "none" else config.inference,
         initial_inference=config.initial_inference,
         initial_scale=config.initial_scale,
         observation_mean=config.get("observation_mean", (0.0,)),
