@@ -19,6 +19,7 @@ from ml_collections import ConfigDict
 
 from rlvm.jobs import experiment as experiments
 from rlvm.training.parallel import Parallel
+from rlvm.training.state import TrainState
 from rlvm.training.step import make_step
 from rlvm.types import PyTree
 
@@ -43,12 +44,11 @@ class Operations:
 
 @dataclasses.dataclass(frozen=True)
 class StepCost:
-    """One step on the global batch: its operations, and bytes of parameters, state and batch."""
+    """One step on the global batch: its operations, and bytes of parameters and of the state."""
 
     operations: Operations
     parameter_bytes: int
     state_bytes: int
-    batch_bytes: int
 
     def __str__(self) -> str:
         """A line for the log."""
@@ -57,7 +57,7 @@ class StepCost:
         return (
             f"{total / 1e9:.3g} GFLOP a step ({matmul / total:.0%} in matmuls and "
             f"convolutions, which move {self.operations.matmul_bytes / 1e6:.3g} MB), state "
-            f"{self.state_bytes / 1e6:.3g} MB, batch {self.batch_bytes / 1e6:.3g} MB"
+            f"{self.state_bytes / 1e6:.3g} MB"
         )
 
 
@@ -130,10 +130,18 @@ def of_step(experiment: experiments.Experiment) -> StepCost:
     """The cost of one step of an experiment on its global batch."""
     step = make_step(experiment.objective, experiment.optimizer)
     state, (batch, keys) = experiment.abstract_state(), experiment.abstract_batch()
-    parameters, whole, rows = (
-        sum(_bytes(leaf) for leaf in jax.tree.leaves(tree)) for tree in (state.params, state, batch)
-    )
-    return StepCost(operations(step, state, batch, keys), parameters, whole, rows)
+    return StepCost(operations(step, state, batch, keys), _total(state.params), _total(state))
+
+
+def of_dispatch(mode: Parallel, state: TrainState, inputs: PyTree) -> StepCost:
+    """The cost of one step as `mode` computes it, all its devices together."""
+    copies = len(mode.devices) if mode.mode == "pmap" else 1
+    found = _of_jaxpr(mode.program(state, inputs)) * copies
+    return StepCost(found, _total(state.params) // copies, _total(state) // copies)
+
+
+def _total(tree: PyTree) -> int:
+    return sum(_bytes(leaf) for leaf in jax.tree.leaves(tree))
 
 
 def seconds(cost: StepCost, machine: Machine) -> dict[str, float]:
@@ -151,9 +159,13 @@ def seconds(cost: StepCost, machine: Machine) -> dict[str, float]:
     }
 
 
-def compile_ahead(mode: Parallel, state: PyTree, inputs: PyTree) -> None:
-    """Compile the dispatch before its first call, and log what it needs on a device."""
+def compile_ahead(mode: Parallel, state: TrainState, inputs: PyTree) -> None:
+    """Compile the dispatch before its first call; log what a step costs, and what a device needs.
+
+    One trace of the step serves the count, the compilation and the calls.
+    """
     started = time.perf_counter()
+    LOG.info("%s.", of_dispatch(mode, state, inputs))
     memory = mode.lower(state, inputs).compile().memory_analysis()
     LOG.info(
         "Compiled in %.1f s: on a device %.3g MB of state and data, %.3g MB of temporaries.",

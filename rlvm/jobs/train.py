@@ -134,8 +134,6 @@ def set_up(
         state, name = checkpoints.restore("latest", experiment.abstract_state(), mode.replicated)
         LOG.info("Resuming %s from checkpoint %s.", path, name)
     first = processes.is_first()
-    if first and int(state.step) < train.num_steps:
-        LOG.info("%s.", cost.of_step(experiment))
     spool = Spool(path, first)
     log = metrics.Log(spool.folder, int(state.step), first)
     spool.publish()

@@ -3,6 +3,7 @@
 A dispatch is a `fori_loop` over a traced number of steps, so that any number is one trace.
 """
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.experimental import multihost_utils
+from jax.extend import core
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from rlvm.training import compiler, sharding
@@ -38,6 +40,7 @@ def run_steps(step: Step, source, seed: int, select: Callable[[], Array]):
     """
     base = jax.random.key(seed)
 
+    @functools.partial(jax.jit, inline=True)  # traced once, for its shapes and in the loop
     def one(state, inputs, start, last):
         key = jax.random.fold_in(base, state.step)
         positions = select()
@@ -153,8 +156,16 @@ class Parallel:
         state, totals = self._compiled(state)(state, self._inputs(inputs), np.int32(count))
         return state, jax.block_until_ready(self.collect(totals))
 
+    def program(self, state: TrainState, inputs: PyTree) -> core.Jaxpr:
+        """The dispatch before it is lowered; in mode 'pmap' that of one device."""
+        run, arguments = self._compiled(state), (state, self._inputs(inputs), np.int32(1))
+        made = (
+            jax.make_jaxpr(run)(*arguments) if self.mode == "pmap" else run.trace(*arguments).jaxpr
+        )
+        return made.jaxpr
+
     def lower(self, state: TrainState, inputs: PyTree):
-        """The lowered dispatch, for guards and cost estimates."""
+        """The lowered dispatch."""
         return self._compiled(state).lower(state, self._inputs(inputs), np.int32(1))
 
     def _inputs(self, inputs: PyTree) -> PyTree:

@@ -70,11 +70,21 @@ def test_a_step_of_a_darn():
 
 
 def test_a_roofline():
-    found = cost.StepCost(cost.Operations(10**12, 10**9, 0), 10**8, 3 * 10**8, 10**6)
+    found = cost.StepCost(cost.Operations(10**12, 10**9, 0), 10**8, 3 * 10**8)
     times = cost.seconds(found, cost.Machine(10, 1e14, 1e12, 1e11))
     assert times["arithmetic"] == pytest.approx(1e-3)
     assert times["memory"] == pytest.approx((1e8 + 6e8) / 1e12)
     assert times["links"] == pytest.approx(1.8 * 1e8 / 1e11)
+
+
+@pytest.mark.parametrize("mode", ["jit", "pmap", "sharded"])
+def test_a_dispatch_costs_what_its_step_costs_on_the_whole_batch(mode):
+    made = runs.start(runs.small_config(), mode=mode)
+    step = cost.of_step(made.experiment)
+    found = cost.of_dispatch(made.parallel, made.state, made.source.inputs(0, 1))
+    assert found.operations.matmul_flops == step.operations.matmul_flops > 0
+    assert (found.parameter_bytes, found.state_bytes) == (step.parameter_bytes, step.state_bytes)
+    assert step.operations.elementwise < found.operations.elementwise  # the rows are picked too
 
 
 @pytest.mark.parametrize("mode", ["jit", "sharded"])
@@ -82,7 +92,7 @@ def test_what_is_compiled_ahead_then_runs(mode, caplog):
     made = runs.start(runs.small_config(), mode=mode)
     with caplog.at_level("INFO"):
         cost.compile_ahead(made.parallel, made.state, made.source.inputs(0, 1))
-    assert "MB of temporaries" in caplog.messages[0]
+    assert "GFLOP a step" in caplog.messages[0] and "MB of temporaries" in caplog.messages[1]
     with jax.log_compiles(), caplog.at_level("WARNING"):
         caplog.clear()
         made.steps(1)

@@ -50,20 +50,21 @@ def test_a_missing_workdir_flag_and_a_folder_that_is_none(environment, tmp_path)
     assert_one_line(done, "is no workdir", "config.json")
 
 
+CONFIG = "--config=darn/connect4"
 MISTAKES = {
     "train": (["--workdir=W"], ["--config", "None"]),
     "estimate": ([], ["--config", "None"]),
     "sweep": (["--workdir=W"], ["Pass --config and --sweep"]),
     "sweep ": (
-        ["--workdir=W", "--config=darn/connect4", "--sweep=traffic:many"],
+        ["--workdir=W", CONFIG, "--sweep=traffic:many"],
         ["'traffic:many'", "many"],
     ),
     "sweep  ": (
-        ["--workdir=W", "--config=darn/connect4", "--sweep=darn_uci:3"],
+        ["--workdir=W", CONFIG, "--sweep=darn_uci:3"],
         ["'darn_uci:3'", "argument"],
     ),
     "sweep   ": (
-        ["--workdir=W", "--config=darn/connect4", "--sweep=traffic:0"],
+        ["--workdir=W", CONFIG, "--sweep=traffic:0"],
         ["The sweep has no trials"],
     ),
     "report": ([], ["Pass --results, --sweep or --plot"]),
