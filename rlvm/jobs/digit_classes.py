@@ -116,9 +116,13 @@ def measure(
     counts = np.bincount(classify(params, samples), minlength=NUM_CLASSES)
     found = classify(params, test["x"])
     counts_test = np.bincount(found, minlength=NUM_CLASSES)
+    config = model.experiment.config
     result = {
         "dataset": model.data["name"],
-        "config_sha256": configs.sha256(model.experiment.config),
+        "model": config.model.name,
+        "config": config.to_dict(),
+        "config_sha256": configs.sha256(config),
+        "seed": config.seed,
         "step": int(model.state.step),
         "checkpoint": model.checkpoint,
         "num_samples": num_samples,

@@ -48,13 +48,15 @@ def read_published(path: str) -> list[dict[str, Any]]:
 
 
 def text(path: str) -> str:
-    """The table of a results file, and below it that of its comparisons."""
+    """The table of a results file, and below it those of what else was measured."""
     results, published = read_results(path), read_published(path)
     if all("first_frame_counts" in result["extra"] for result in results):
         from rlvm.jobs import ladder_report
 
         return ladder_report.table(results, published)
-    parts = [table(results, published), comparisons(path)]
+    from rlvm.jobs import ssm_report
+
+    parts = [table(results, published), comparisons(path), *ssm_report.tables(path)]
     return "\n\n".join(filter(None, parts))
 
 
