@@ -17,7 +17,7 @@ from tqdm import tqdm
 from rlvm.data import dataset
 from rlvm.data.pipeline import Decoder, evaluation_batches, example_keys
 from rlvm.inference import likelihood, particle_filter, predictor, texture_clusters
-from rlvm.inference.activity import paired_covariance
+from rlvm.inference.activity import active_units
 from rlvm.inference.contrastive_divergence import EnergyBased
 from rlvm.jobs import config as configs
 from rlvm.jobs import load as loading
@@ -33,7 +33,6 @@ SAMPLED = ("importance", *FILTERS)
 ESTIMATORS = ("bound", "exact", *SAMPLED)
 BATCH_SIZE = 500
 ROWS_PER_DEVICE = 32
-ACTIVE_VARIANCE = 0.01
 SOFTPLUS_PER_SECOND = 2e8
 MULTIPLICATIONS_PER_SECOND = 5e10
 ABSURD_SECONDS = 3600.0
@@ -285,7 +284,12 @@ def extra(model: loading.Model, data: dataset.Dataset, request: Request, mean) -
     if isinstance(model.experiment.model, LatentVariable):
         rows, mask, positions = next(evaluation_batches(data.splits[request.split], 2000))
         keys = example_keys(jax.random.key(model.experiment.config.seed), positions)
-        batch = Decoder(data.kind, data.binarize)(rows, keys)
-        variance = paired_covariance(model.bound.posterior(batch), keys, mask)
-        found["active_units"] = int(np.sum(np.asarray(variance) > ACTIVE_VARIANCE))
+
+        @jax.jit
+        def count(variables, rows):
+            batch = Decoder(data.kind, data.binarize)(rows, keys)
+            posterior = model.experiment.model.bind(variables).posterior(batch)
+            return active_units(posterior, keys, mask)
+
+        found["active_units"] = int(count(model.variables, rows))
     return found

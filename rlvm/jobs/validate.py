@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from rlvm.data.dataset import Dataset
 from rlvm.data.pipeline import Decoder, evaluation_batches, example_keys
 from rlvm.inference import likelihood, particle_filter, predictor
+from rlvm.inference.activity import active_units
 from rlvm.jobs import partition
 from rlvm.training.state import TrainState
 from rlvm.types import Array, Batch, LatentVariable, Predictor, Terms
@@ -25,28 +26,41 @@ class Validator:
         self._decoder = Decoder(data.kind, data.binarize)
         self._key = jax.random.fold_in(jax.random.key(experiment.config.seed), 2)
         self._batch_size = min(BATCH_SIZE, len(self._arrays["x"]))
-        measure, self.selects = quantity(experiment)
+        self._model = experiment.model
+        self._measure, self.selects = quantity(experiment)
         self._refresh = partition.refresher(experiment.model)
-        self._terms = jax.jit(self._make_terms(experiment.model, measure))
+        self._terms, self._active = jax.jit(self._sum_terms), jax.jit(self._active_units)
 
-    def _make_terms(self, model, measure):
-        def terms(params, extra, rows, mask, positions) -> Terms:
-            keys = example_keys(self._key, positions)
-            batch = {**self._decoder(rows, keys), "mask": mask}
-            values = measure(model.bind({"params": params, **extra}), batch, keys)
-            return {name: jnp.sum(value * mask) for name, value in values.items()}
+    def _pose(self, params, extra, rows, mask, positions):
+        """(bound model, batch, keys) of some rows of the split."""
+        keys = example_keys(self._key, positions)
+        batch = {**self._decoder(rows, keys), "mask": mask}
+        return self._model.bind({"params": params, **extra}), batch, keys
 
-        return terms
+    def _sum_terms(self, *rows) -> Terms:
+        model, batch, keys = self._pose(*rows)
+        terms = self._measure(model, batch, keys)
+        return {name: jnp.sum(value * batch["mask"]) for name, value in terms.items()}
+
+    def _active_units(self, *rows) -> Array:
+        model, batch, keys = self._pose(*rows)
+        return active_units(model.posterior(batch), keys, batch["mask"])
 
     def __call__(self, state: TrainState) -> dict[str, float]:
-        """Mean of each term over the split, at the averaged parameters where there are any."""
+        """Mean of each term over the split, at the averaged parameters where there are any.
+
+        And of a model with latents the number of them that are active, over the first rows.
+        """
         sums: dict[str, float] = {}
         state = self._refresh(state)
-        for rows, mask, positions in evaluation_batches(self._arrays, self._batch_size):
-            values = self._terms(state.eval_params, state.extra, rows, mask, positions)
-            for name, value in values.items():
+        for rows in evaluation_batches(self._arrays, self._batch_size):
+            for name, value in self._terms(state.eval_params, state.extra, *rows).items():
                 sums[name] = sums.get(name, 0.0) + float(value)
-        return {name: value / len(self._arrays["x"]) for name, value in sums.items()}
+        found = {name: value / len(self._arrays["x"]) for name, value in sums.items()}
+        if isinstance(self._model, LatentVariable):
+            first = next(evaluation_batches(self._arrays, self._batch_size))
+            found["active_units"] = float(self._active(state.eval_params, state.extra, *first))
+        return found
 
 
 def quantity(experiment) -> tuple[Callable[[Any, Batch, Array], Terms], str]:

@@ -35,6 +35,7 @@ def test_a_run_leaves_its_record(trained):
     lines = metrics.read(trained)
     assert [line["step"] for line in lines if "train/loss" in line] == [2, 4, 6, 8, 10, 12]
     assert [line["step"] for line in lines if "valid/rate" in line] == [4, 8, 12]
+    assert all("valid/active_units" in line for line in lines if "valid/rate" in line)
     assert json.loads((trained / "versions.json").read_text())["jax"] == jax.__version__
 
 

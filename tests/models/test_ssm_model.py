@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from ssm_models import LAYERS, B, D, T, Z, keys, make, make_batch, variables
 
-from rlvm.models.ssm import build, preset
+from rlvm.inference.activity import active_units, paired_covariance
+from rlvm.models.ssm import PRESETS, build, preset
 from rlvm.types import LatentVariable
 
 MODES = [
@@ -188,6 +189,31 @@ def test_build_reads_a_config_and_initial_scales_are_kept():
     scale, states = draw(keys(500, B))
     np.testing.assert_allclose(scale, 0.1, rtol=0.5)
     assert 0.3 < states.std() < 3.0
+
+
+def test_active_units_are_those_whose_means_depend_on_x():
+    """Step 1 against the variance of its means; a posterior that ignores x has no active unit."""
+    model, num = make(PRESETS["full"]), 400
+    small = make_batch()
+    params = variables(model, small)
+    rng = np.random.default_rng(0)
+    batch = {"x": jnp.asarray(rng.integers(0, 2, (num, T, D)), jnp.float32)}
+    batch["u"] = jnp.zeros((num, T, small["u"].shape[-1]))
+
+    @jax.jit
+    def measure(params):
+        posterior = model.bind(params).posterior(batch)
+        found = paired_covariance(posterior, keys(num), jnp.ones(num))
+        first = posterior.sample_with_moments(keys(num))[1].mean[:, 0]
+        return found, first, active_units(posterior, keys(num), jnp.ones(num))
+
+    found, first, active = measure(params)
+    np.testing.assert_allclose(found[:Z], first.var(axis=0), rtol=1e-3)
+    assert Z < active <= T * Z
+    params["params"]["inverse"] = jax.tree.map(jnp.zeros_like, params["params"]["inverse"])
+    found, _, active = measure(params)
+    np.testing.assert_allclose(found, 0.0, atol=1e-6)
+    assert active == 0
 
 
 @pytest.mark.parametrize(
