@@ -15,8 +15,8 @@ import jax.numpy as jnp
 
 from rlvm.types import Array, Surrogate
 
-BLOCK = 8  # units drawn one by one between two matmuls
-SEGMENTS, LEAST_UNITS = 4, 64  # a vector of that many units is drawn in so many segments
+BLOCK = 16  # units drawn one by one between two matmuls
+SEGMENTS, LEAST_UNITS = 8, 128  # a vector of that many units is drawn in so many segments
 
 
 def uniforms(rng: Array, units: int) -> Array:
@@ -115,56 +115,63 @@ def sample_blocked(
     """Ancestral sampling of [..., D] units in blocks; equal to unit by unit for the same noise.
 
     A finished block reaches the rest of its segment block by block; a finished segment reaches each
-    later one by a matmul of full width. What is still unknown is thus seldom multiplied.
+    later one by a matmul of full width. What is still unknown is thus seldom multiplied. Units
+    stand first inside, so that one unit of all chains is contiguous.
     """
     units = logits.shape[-1]
     segments = SEGMENTS if units >= LEAST_UNITS else 1
     length = -(-units // segments)
+    logits, noise = jnp.moveaxis(logits, -1, 0), jnp.moveaxis(noise, -1, 0)  # [D, ...]
     drawn: list[Array] = []
     for start in range(0, units, length):
         here = slice(start, start + length)
-        active = logits[..., here]
+        active = logits[here]
         if drawn:
-            active = active + jnp.concatenate(drawn, axis=-1) @ kernel[:start, here]
-        drawn.append(
-            _sample_segment(surrogate, active, kernel[here, here], noise[..., here], block)
-        )
-    return jnp.concatenate(drawn, axis=-1)
+            active = active + _reached(kernel[:start, here], jnp.concatenate(drawn))
+        drawn.append(_sample_segment(surrogate, active, kernel[here, here], noise[here], block))
+    return jnp.moveaxis(jnp.concatenate(drawn), 0, -1)
+
+
+def _reached(kernel: Array, drawn: Array) -> Array:
+    """What drawn units [I, ...] add to the logits of others through a kernel [I, J]: [J, ...]."""
+    return jnp.tensordot(kernel, drawn, axes=(0, 0))
 
 
 def _sample_segment(
     surrogate: Surrogate, logits: Array, kernel: Array, noise: Array, block: int
 ) -> Array:
-    """One segment [..., K], block after block."""
-    units = logits.shape[-1]
+    """One segment [K, ...], block after block."""
+    units = len(logits)
     block = min(block, units)
     num_blocks = -(-units // block)
     padding = num_blocks * block - units
-    edge = [(0, 0)] * (logits.ndim - 1) + [(0, padding)]
+    edge = [(0, padding), *[(0, 0)] * (logits.ndim - 1)]
     logits, noise = jnp.pad(logits, edge), jnp.pad(noise, edge)
     kernel = jnp.pad(kernel, ((0, padding), (0, padding)))
 
     def draw_block(drawn, start):
         columns = jax.lax.dynamic_slice_in_dim(kernel, start, block, axis=1)
-        within = jax.lax.dynamic_slice_in_dim(columns, start, block, axis=0)
-        active = jax.lax.dynamic_slice_in_dim(logits, start, block, axis=-1) + drawn @ columns
-        noise_here = jax.lax.dynamic_slice_in_dim(noise, start, block, axis=-1)
+        within = jax.lax.dynamic_slice_in_dim(columns, start, block)
+        active = jax.lax.dynamic_slice_in_dim(logits, start, block) + _reached(columns, drawn)
+        noise_here = jax.lax.dynamic_slice_in_dim(noise, start, block)
         values = _sample_units(surrogate, active, within, noise_here)
-        return jax.lax.dynamic_update_slice_in_dim(drawn, values, start, axis=-1), None
+        return jax.lax.dynamic_update_slice_in_dim(drawn, values, start, axis=0), None
 
     starts = jnp.arange(num_blocks) * block
     drawn, _ = jax.lax.scan(draw_block, jnp.zeros_like(logits), starts)
-    return drawn[..., :units]
+    return drawn[:units]
 
 
 def _sample_units(surrogate: Surrogate, logits: Array, kernel: Array, noise: Array) -> Array:
-    """One block [..., K], unit after unit, each adding its row of the kernel to the rest."""
-    values = []
-    for unit in range(logits.shape[-1]):
-        value = surrogate(logits[..., unit], noise[..., unit])
-        logits = logits + value[..., None] * kernel[unit]
-        values.append(value)
-    return jnp.stack(values, axis=-1)
+    """One block [K, ...], unit after unit, each adding its row of the kernel to the logits."""
+
+    def draw(logits, inputs):
+        unit, row, noise_here = inputs
+        here = jax.lax.dynamic_index_in_dim(logits, unit, keepdims=False)
+        value = surrogate(here, noise_here)
+        return logits + jnp.multiply.outer(row, value), value
+
+    return jax.lax.scan(draw, logits, (jnp.arange(len(logits)), kernel, noise))[1]
 
 
 @flax.struct.dataclass

@@ -112,7 +112,7 @@ def draw_unit_by_unit(logits, kernel, noise):
     return drawn, margin
 
 
-@pytest.mark.parametrize("units", [1, 8, 17, 70])
+@pytest.mark.parametrize("units", [1, 8, 17, 150])
 def test_blocked_sampler_equals_unit_by_unit(units):
     draw = np.random.default_rng(units)
     distribution = random_bernoulli(units, units, (3,), scale=0.5)
