@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from ssm_models import B, T, keys, make, make_batch, variables
 
-from rlvm.jobs.cost import operations
+from rlvm.jobs import config as configs
+from rlvm.jobs import cost
+from rlvm.jobs import experiment as experiments
 from rlvm.models.ssm import Conditioning, preset
 
 OWN = Conditioning("x_1:k", "x_t:T", "z_1:t-1", prefix_length=4)
@@ -81,12 +83,29 @@ def test_the_program_does_not_grow_with_time_and_its_operations_are_linear(segme
 
     def counted(steps):
         gradient, arguments = program(steps, segment)
-        return operations(gradient, *arguments)
+        return cost.operations(gradient, *arguments)
 
     few, some, many = (counted(steps) for steps in (8, 40, 72))
     assert many.matmul_flops - some.matmul_flops == some.matmul_flops - few.matmul_flops > 0
     slope = (many.elementwise - some.elementwise) / (some.elementwise - few.elementwise)
     assert abs(slope - 1.0) < 0.01
+
+
+def test_a_step_of_the_papers_network_multiplies_nothing_twice():
+    """Appendix D.2 at batch 128: three products a kernel and use, but no gradient into x."""
+    batch_size, steps = 128, 28
+    config = configs.load("ssm/row_mnist:paper_full")
+    example = {"x": np.zeros((1, steps, 28), np.float32), "mask": np.ones(1, np.float32)}
+    experiment = experiments.build(config, example)
+    products = 0
+    for path, leaf in jax.tree.flatten_with_path(experiment.abstract_state().params)[0]:
+        names = [key.key for key in path]
+        if leaf.ndim == 2:
+            uses = steps - (names[0] == "dynamics" or names[:2] == ["inverse", "rest"])
+            uses = 1 if names[0] == "flows" or names[1] == "first" else uses
+            passes = 2 if names[-2] == "from_input" else 3
+            products += passes * uses * batch_size * leaf.size
+    assert cost.of_step(experiment).operations.matmul_flops == 2 * products
 
 
 def memory(steps, segment):
