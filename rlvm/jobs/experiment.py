@@ -1,6 +1,7 @@
 """An experiment: what a config and a data set make together, before any step is run."""
 
 import dataclasses
+import functools
 import importlib
 import pkgutil
 from collections.abc import Mapping
@@ -32,11 +33,16 @@ class Experiment:
     optimizer: optax.GradientTransformation
     example: Mapping[str, np.ndarray]
 
-    def initial_state(self) -> states.TrainState:
-        """The state before the first step; the seed decides the parameters."""
-        key = jax.random.fold_in(jax.random.key(self.config.seed), 0)
+    def initial_state(self, shardings: PyTree = None) -> states.TrainState:
+        """The state before the first step, living where `shardings` say; the seed decides it."""
+        return jax.jit(self._create, out_shardings=shardings)()
+
+    @functools.cached_property
+    def _create(self):
+        """Makes the state; traced once, for its shapes and to be run."""
 
         def create():
+            key = jax.random.fold_in(jax.random.key(self.config.seed), 0)
             carry = (None,) if isinstance(self.model, Predictor) else ()
             variables = dict(self.model.init(key, *carry, self.example))
             variables["params"] = regularizers.with_noise_scales(
@@ -46,11 +52,11 @@ class Experiment:
             ema = self.config.optimizer.ema_decay > 0
             return states.create(variables, self.optimizer, ema)
 
-        return jax.jit(create)()
+        return jax.jit(create)
 
     def abstract_state(self) -> states.TrainState:
         """Shapes and types of the state, without computing it."""
-        return jax.eval_shape(self.initial_state)
+        return jax.eval_shape(self._create)
 
     def abstract_batch(self) -> tuple[PyTree, PyTree]:
         """Shapes and types of a global batch and of its keys."""

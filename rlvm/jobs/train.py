@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from etils import epath
 from ml_collections import ConfigDict
@@ -22,8 +23,9 @@ from rlvm.jobs.validate import Validator
 from rlvm.jobs.watch import Watch
 from rlvm.training import metrics, parallel
 from rlvm.training.checkpoint import Checkpoints
-from rlvm.training.state import TrainState, after_validation
+from rlvm.training.state import JUDGED, TrainState, after_validation
 from rlvm.training.step import make_step
+from rlvm.types import PyTree
 
 LOG = logging.getLogger(__name__)
 
@@ -128,10 +130,11 @@ def set_up(
         rules=config.sharding.rules,
     )
     checkpoints = Checkpoints(path, train.keep_checkpoints)
+    abstract = experiment.abstract_state()
     if checkpoints.latest_step() is None:
-        state = experiment.initial_state()
+        state = experiment.initial_state(mode.shardings(abstract))
     else:
-        state, name = checkpoints.restore("latest", experiment.abstract_state(), mode.replicated)
+        state, name = checkpoints.restore("latest", abstract, mode.shardings(abstract))
         LOG.info("Resuming %s from checkpoint %s.", path, name)
     first = processes.is_first()
     spool = Spool(path, first)
@@ -168,7 +171,7 @@ def loop(run: Run, state: TrainState) -> TrainState:
                 state = validate(run, state, step)
                 leave = leave or stopped_early(run, state)
             if leave or step % train.checkpoint_every == 0 or step == train.num_steps:
-                save(run, run.parallel.collect(state))
+                save(run, state)
             if leave:
                 LOG.info("Left at step %d of %d, saved.", step, train.num_steps)
     return run.parallel.collect(state)
@@ -222,7 +225,7 @@ def write_window(run: Run, step: int, window: Window, bar: tqdm) -> None:
 
 def validate(run: Run, state: TrainState, step: int) -> TrainState:
     """Evaluate on the validation split, record it, and keep the best."""
-    plain = run.parallel.collect(state)
+    plain = run.parallel.collect(state.replace(opt_state=()))
     terms = run.validator(plain)
     run.log.write(step, run.seconds, {f"valid/{name}": value for name, value in terms.items()})
     selects = run.validator.selects
@@ -232,16 +235,25 @@ def validate(run: Run, state: TrainState, step: int) -> TrainState:
             f"Metric 'valid/{selects}' was not finite at step {step}; {REMEDY}"
         )
     least = run.config.optimizer.get("least_scale", 1.0)
-    plain = after_validation(plain, jax.numpy.float32(value), least)
+    plain = after_validation(plain, jnp.float32(value), least)
+    judged = {name: getattr(plain, name) for name in JUDGED}
+    state = state.replace(**run.parallel.place(judged))
     if int(plain.best_step) == step:
-        save(run, plain, best=True)
-    return run.parallel.place(plain)
+        save(run, state, best=True)
+    return state
+
+
+@jax.jit
+def all_finite(params: PyTree) -> PyTree:
+    """Whether each array is finite throughout."""
+    return jax.tree.map(lambda leaf: jnp.isfinite(leaf).all(), params)
 
 
 def save(run: Run, state: TrainState, best: bool = False) -> None:
-    """Save a plain state whose parameters are all finite."""
-    for path, leaf in jax.tree_util.tree_leaves_with_path(state.params):
-        if not np.isfinite(leaf).all():
+    """Save a state whose parameters are all finite."""
+    state = run.parallel.stored(state)
+    for path, finite in jax.tree_util.tree_leaves_with_path(all_finite(state.params)):
+        if not finite:
             name = jax.tree_util.keystr(path, simple=True, separator="/")
             raise FloatingPointError(
                 f"Parameter '{name}' was not finite after step {int(state.step)}; {REMEDY}"

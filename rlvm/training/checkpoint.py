@@ -3,7 +3,6 @@
 import logging
 
 import jax
-import numpy as np
 import orbax.checkpoint as ocp
 from etils import epath
 
@@ -24,13 +23,11 @@ class Checkpoints:
         self._unreadable = set[tuple[ocp.CheckpointManager, int]]()
 
     def save(self, state: TrainState, best: bool = False) -> None:
-        """Save the plain (unreplicated) state under its step; `best` replaces the best one.
+        """Save the plain (unstacked) state under its step; `best` replaces the best one.
 
-        Of many processes each calls this with the whole state, and the first writes it.
+        Of many processes each calls this, and writes the shards that it holds.
         """
         manager, step = (self._best if best else self._latest), int(state.step)
-        if jax.process_count() > 1:
-            state = jax.tree.map(np.asarray, state)
         if (manager, step) in self._unreadable:
             manager.delete(step)
             self._unreadable.remove((manager, step))
@@ -50,14 +47,18 @@ class Checkpoints:
         """The step of what `restore` would read."""
         return self._find(which)[0][1]
 
-    def restore(self, which: str, abstract: PyTree, sharding) -> tuple[TrainState, str]:
+    def restore(self, which: str, abstract: PyTree, shardings) -> tuple[TrainState, str]:
         """The state of 'best', 'latest' or a step number; and which one it came from.
+
+        `shardings` say where its arrays shall live: one for all, or a tree of them.
 
         'best' falls back to the newest where no best was kept; a best that is newer than the last
         regular save is the newest. One that cannot be read falls back to the one before.
         """
         target = jax.tree.map(
-            lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), abstract
+            lambda leaf, where: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=where),
+            abstract,
+            jax.tree.broadcast(shardings, abstract),
         )
         failures = []
         for manager, step, source in self._find(which):

@@ -106,7 +106,7 @@ class Parallel:
             self._run = jax.jit(
                 self._steps,
                 donate_argnums=0,
-                out_shardings=(self._shardings(state), self.replicated),
+                out_shardings=(self.shardings(state), self.replicated),
                 compiler_options=compiler.options(self.devices[0].platform),
             )
         return self._run
@@ -124,12 +124,12 @@ class Parallel:
 
     @property
     def replicated(self) -> jax.sharding.Sharding:
-        """Where a plain state's arrays live before `place` spreads them."""
+        """Where arrays live that are not split; in mode 'pmap' before `place` spreads them."""
         if self.mode == "sharded":
             return NamedSharding(self.mesh, PartitionSpec())
         return jax.sharding.SingleDeviceSharding(self.devices[0])
 
-    def _shardings(self, tree: PyTree) -> PyTree:
+    def shardings(self, tree: PyTree) -> PyTree:
         """Where each array of a tree lives: those of a state may be split, others are whole."""
         if isinstance(tree, TrainState) and self.mesh.shape[FSDP] > 1:
             return sharding.state_shardings(tree, self.mesh, self._rules)
@@ -140,7 +140,7 @@ class Parallel:
         if self.mode == "pmap":
             stacked = jax.tree.map(lambda leaf: jnp.stack([leaf] * len(self.devices)), tree)
             return jax.device_put(stacked, self._stacked)
-        shardings = self._shardings(tree)
+        shardings = self.shardings(tree)
         if jax.process_count() > 1:
             return jax.tree.map(share, tree, shardings)
         return jax.device_put(tree, shardings)
@@ -150,6 +150,10 @@ class Parallel:
         if self.mode == "pmap":
             return jax.tree.map(lambda leaf: leaf.addressable_data(0)[0], tree)
         return jax.tree.map(whole, tree)
+
+    def stored(self, state: TrainState) -> TrainState:
+        """What a checkpoint holds: the state as it lies on the devices, once."""
+        return self.collect(state) if self.mode == "pmap" else state
 
     def __call__(self, state: TrainState, inputs: PyTree, count: int):
         """Run `count` steps; returns the state and the dispatch's totals."""
@@ -204,6 +208,8 @@ def check_devices(mode: str, num_devices: int, batch_size: int, fsdp: int) -> No
 
 def share(leaf, target: jax.sharding.Sharding) -> Array:
     """An array that every process holds, as one array over the devices of all of them."""
+    if getattr(leaf, "sharding", None) == target:
+        return leaf
     held = np.asarray(leaf)
     return jax.make_array_from_callback(held.shape, target, lambda index: held[index])
 

@@ -7,6 +7,8 @@ import optax
 
 from rlvm.types import Array, PyTree
 
+JUDGED = ("best_value", "best_step", "bad_evals", "rate_scale")  # what a validation changes
+
 
 class TrainState(flax.struct.PyTreeNode):
     """Parameters, optimizer and everything else that a checkpoint must hold.

@@ -115,12 +115,15 @@ RATES = {"seconds", "train/steps_per_second", "train/examples_per_second"}
 def test_two_processes_are_one_run(small, tmp_path, data_dir):
     """Two processes to step 8, two more with a split state to step 12; one process for all."""
     changes = {"parallel": "sharded", "optimizer.schedule": "constant"}
+    changes["model.deterministic_units"] = (8,)  # four devices take two units each
     alone = jax.tree.map(np.asarray, train(small(**changes), tmp_path / "one", data_dir))
     together = tmp_path / "two"
     finish(pod(small(**changes, **{"train.num_steps": 8}), together, data_dir))
     config = small(**changes, **{"sharding.fsdp": 4})  # over both processes
     errors = finish(pod(config, together, data_dir))
     assert errors.count("Resuming") == 2
+    written = (together / "checkpoints/latest/12").rglob("ocdbt.process_*")
+    assert {path.name for path in written} == {"ocdbt.process_0", "ocdbt.process_1"}
     for devices in (1, 4):
         state, name = restored(together, config, devices)
         assert name.endswith(":12")

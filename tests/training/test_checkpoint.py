@@ -8,10 +8,12 @@ import pytest
 
 from rlvm.training import state as states
 from rlvm.training.checkpoint import Checkpoints
+from rlvm.training.sharding import make_mesh
 
 # A read that fails ends Orbax's event loop under reads that are still going on.
 reads_broken_files = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 SHARDING = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+SPLIT = jax.sharding.NamedSharding(make_mesh(jax.devices(), 2), jax.sharding.PartitionSpec())
 
 
 def state_at(step):
@@ -107,9 +109,10 @@ def test_saving_a_step_twice_keeps_the_first(open_checkpoints, abstract):
     assert_is_step(checkpoints.restore("latest", abstract, SHARDING)[0], 3)
 
 
-def test_donated_buffers_do_not_reach_the_file(open_checkpoints, abstract):
+@pytest.mark.parametrize("sharding", [SHARDING, SPLIT])
+def test_donated_buffers_do_not_reach_the_file(open_checkpoints, abstract, sharding):
     """The save runs in the background while the next dispatch reuses the state's memory."""
-    checkpoints, state = open_checkpoints(), jax.device_put(state_at(3), SHARDING)
+    checkpoints, state = open_checkpoints(), jax.device_put(state_at(3), sharding)
     overwrite = jax.jit(lambda s: jax.tree.map(lambda leaf: leaf * 0 - 1, s), donate_argnums=0)
     checkpoints.save(state)
     overwrite(state)

@@ -77,13 +77,15 @@ def test_rules_choose_the_dimension(jitted):
 @pytest.mark.parametrize(("mode", "fsdp", "devices"), [("jit", 1, 8), ("sharded", 2, 2)])
 def test_checkpoints_move_between_splits(split, tmp_path, mode, fsdp, devices):
     with_state = Checkpoints(tmp_path)
-    with_state.save(split.parallel.collect(split.state))
+    with_state.save(split.parallel.stored(split.state))
     with_state.close()
     second = begun(fsdp, mode=mode, devices=jax.devices()[:devices])
     checkpoints = Checkpoints(tmp_path)
     abstract = second.experiment.abstract_state()
-    state, _ = checkpoints.restore("latest", abstract, second.parallel.replicated)
+    shardings = second.parallel.shardings(abstract)
+    state, _ = checkpoints.restore("latest", abstract, shardings)
     checkpoints.close()
+    assert jax.tree.map(lambda leaf: leaf.sharding, state) == shardings
     second.state = second.parallel.place(state)
     runs.assert_equal(second.plain, split.plain)
     second.steps(2)
