@@ -174,6 +174,34 @@ def test_frames_past_the_end_do_not_reach_the_statistics():
     assert jax.tree.map(jnp.shape, shared) == jax.tree.map(jnp.shape, variables["batch_stats"])
 
 
+def gradient(model, variables, batch):
+    """(gradient of the logits' sum of squares, the statistics moved), and temporary bytes."""
+
+    def cost(params):
+        held = {**variables, "params": params}
+        (_, outputs), kept = model.apply(held, None, batch, train=True, mutable=["moments"])
+        moved = model.moved_statistics(variables["batch_stats"], kept["moments"], 0.9)
+        return jnp.square(outputs["logits"]).sum(), moved
+
+    compiled = jax.jit(jax.grad(cost, has_aux=True)).lower(variables["params"]).compile()
+    return compiled(variables["params"]), compiled.memory_analysis().temp_size_in_bytes
+
+
+@pytest.mark.slow
+def test_segments_change_no_number_and_keep_fewer_carries():
+    rolls = {"x": jnp.asarray(RNG.uniform(size=(B, 256, 11)) < 0.3, jnp.float32)}
+    batch = {**rolls, "mask": jnp.ones(B), "lengths": jnp.array([256, 100, 7])}
+    whole, cut = (RLadder(parse(SMALL), (1, 11, 1), norm="batch", segment=n) for n in (0, 16))
+    variables = initialized(whole, batch)
+    variables["params"] = jax.tree.map(lambda p: p / 4, variables["params"])  # gradients stay small
+    (expected, memory), (found, less) = (gradient(m, variables, batch) for m in (whole, cut))
+    for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4)
+    assert less < 0.7 * memory
+    with pytest.raises(ValueError, match="segment=3 does not divide the 256 frames"):
+        RLadder(parse(SMALL), (1, 11, 1), segment=3).apply(variables, None, batch, train=True)
+
+
 def operations(frames, iterations=None):
     """Operations of the lowered gradient of a cost, counted."""
     static = iterations is not None

@@ -2,6 +2,7 @@
 
 import math
 
+import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from ml_collections import ConfigDict
@@ -21,7 +22,8 @@ class RLadder(nn.Module):
     Outputs carry the axis T of frames or iterations behind the batch: `logits` [B, T, classes] of
     the SoftMax row, and `prediction`, what the bottom of the decoder says about the next frame or
     the clean input: 'gaussian' (d_0 is the mean, variance 1), 'bernoulli' (d_0 are the logits) or
-    'keys' (a dense map from d_0 to one logit a key, for table 8).
+    'keys' (a dense map from d_0 to one logit a key, for table 8). With `segment` the backward pass
+    over T frames keeps T / segment + segment carries in place of T, for one more forward pass.
     """
 
     layers: tuple[Layer, ...]
@@ -32,6 +34,7 @@ class RLadder(nn.Module):
     decoder_to_encoder: bool = True
     diagonal: bool = False
     recurrent_decoder: bool = False
+    segment: int = 0
     axis_name: str | None = None
 
     @nn.compact
@@ -41,10 +44,14 @@ class RLadder(nn.Module):
         """(carry or None, batch) -> (carry, outputs); `train` normalises by the batch's moments."""
         x = jnp.asarray(batch["x"], jnp.float32)
         frames = x.reshape(*self._lead(x), *self.frame_shape)
-        scanned = self._scanned()(**self._options(), name="iteration")
+        examples = self._examples(batch, frames) if train else None
+        segment = self.segment if train else 0  # without a gradient nothing is kept
+        scanned = self._scanned(levels=2 if segment else 1)(**self._options(), name="iteration")
         if carry is None:
             carry = scanned.initial(len(x))
-        carry, outputs = scanned(carry, frames, self._examples(batch, frames) if train else None)
+        carry, outputs = scanned(carry, *in_segments((frames, examples), segment))
+        if segment:
+            outputs = jax.tree.map(lambda y: y.reshape(len(x), -1, *y.shape[3:]), outputs)
         if "frame" in outputs:
             outputs["prediction"] = self._observed(outputs.pop("frame"), x)
         return carry, outputs
@@ -56,6 +63,8 @@ class RLadder(nn.Module):
 
     def moved_statistics(self, batch_stats: PyTree, moments: PyTree, decay: float) -> PyTree:
         """BatchNorm's running statistics after a training pass that left `moments`."""
+        if self.segment:  # [segments, frames of one, C]
+            moments = jax.tree.map(lambda m: m.reshape(-1, *m.shape[2:]), moments)
         return update_statistics(batch_stats, moments, decay)
 
     def _options(self) -> dict[str, PyTree]:
@@ -68,23 +77,28 @@ class RLadder(nn.Module):
         """Axes in front of a frame: [B, T], or [B] for a static input."""
         return x.shape[:2] if self.num_iterations is None else x.shape[:1]
 
-    def _scanned(self):
+    def _scanned(self, levels: int):
         """`Iteration` under nn.scan: statistics per iteration, or shared over frames.
+
+        With two `levels` a scan over segments runs the scan over the frames of each.
 
         The gradient keeps each frame's carry alone and computes the rest again, which takes less
         memory and, on CPU, less time.
         """
         static = self.num_iterations is not None
         over_frames = nn.broadcast if static else 1
-        return nn.scan(
-            nn.remat(Iteration, prevent_cse=False),
-            variable_broadcast=("params",) if static else ("params", "batch_stats"),
-            variable_axes={"batch_stats": 0, "moments": 0} if static else {"moments": 0},
-            split_rngs={"params": False},
-            in_axes=(over_frames, over_frames),
-            out_axes=1,
-            length=self.num_iterations,
-        )
+        scanned = Iteration
+        for _ in range(levels):
+            scanned = nn.scan(
+                nn.remat(scanned, prevent_cse=False),
+                variable_broadcast=("params",) if static else ("params", "batch_stats"),
+                variable_axes={"batch_stats": 0, "moments": 0} if static else {"moments": 0},
+                split_rngs={"params": False},
+                in_axes=(over_frames, over_frames),
+                out_axes=1,
+                length=self.num_iterations,
+            )
+        return scanned
 
     def _examples(self, batch: Batch, frames: Array) -> Array:
         """Weight of each example's frame in BatchNorm: [B], or [B, T] with the ends masked."""
@@ -132,7 +146,24 @@ def build(config: ConfigDict, batch: Batch) -> RLadder:
         decoder_to_encoder=config.decoder_to_encoder,
         diagonal=config.diagonal,
         recurrent_decoder=config.recurrent_decoder,
+        segment=config.get("segment", 0),
     )
+
+
+def in_segments(over_frames: PyTree, segment: int) -> PyTree:
+    """Leaves [B, T, ...] cut into segments of L frames: [B, T / L, L, ...]; 0 leaves them whole."""
+    if not segment:
+        return over_frames
+
+    def cut(leaf: Array) -> Array:
+        if leaf.shape[1] % segment:
+            raise ValueError(
+                f"model.segment={segment} does not divide the {leaf.shape[1]} frames of a sequence "
+                "(objective.window cuts them)."
+            )
+        return leaf.reshape(len(leaf), -1, segment, *leaf.shape[2:])
+
+    return jax.tree.map(cut, over_frames)
 
 
 def check_frame(frame_shape: Shape, got: Shape) -> None:
