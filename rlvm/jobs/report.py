@@ -95,6 +95,8 @@ def by_seed(results: Iterable[Mapping[str, Any]]) -> list[list[Mapping[str, Any]
         asked |= {"step": None if result["checkpoint"].startswith("best") else result["step"]}
         config = {k: v for k, v in result["config"].items() if k != "seed"}
         key = json.dumps([result["dataset"], asked, config], sort_keys=True)
+        while result["seed"] in {other["seed"] for other in groups.get(key, [])}:
+            key += " again"  # another checkpoint of that seed, or another repeat
         groups.setdefault(key, []).append(result)
     return list(groups.values())
 

@@ -32,10 +32,10 @@ class Watch:
             self._steps, self._seconds = self._steps + count, self._seconds + seconds
 
     def rates(self, batch_size: int) -> dict[str, float]:
-        """Steps and examples a second since the last call; nothing before the second dispatch."""
+        """Step time and examples a second since the last call; none before the second dispatch."""
         steps, seconds = self._steps, self._seconds
         self._steps, self._seconds = 0, 0.0
         if not steps:
             return {}
-        each = steps / seconds
-        return {"steps_per_second": each, "examples_per_second": each * batch_size}
+        each = seconds / steps
+        return {"seconds_per_step": each, "examples_per_second": batch_size / each}

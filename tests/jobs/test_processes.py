@@ -1,6 +1,7 @@
 """Many processes are one run: the same parameters, one record, checkpoints any number can read."""
 
 import collections
+import functools
 import json
 import os
 import pathlib
@@ -21,6 +22,7 @@ import synthetic
 from rlvm.jobs import config as configs
 from rlvm.jobs import experiment as experiments
 from rlvm.jobs import processes, workdir
+from rlvm.jobs import train as job
 from rlvm.jobs.evaluate import Request, evaluate
 from rlvm.jobs.train import train
 from rlvm.training import metrics, parallel
@@ -108,7 +110,7 @@ class Batches:
     batch_size = 8
 
 
-RATES = {"seconds", "train/steps_per_second", "train/examples_per_second"}
+RATES = {"seconds", "train/seconds_per_step", "train/examples_per_second"}
 
 
 @pytest.mark.slow
@@ -213,20 +215,16 @@ def test_a_notice_of_preemption_makes_all_leave_at_one_step(small, tmp_path, dat
     checkpoints.close()
 
 
-@pytest.mark.slow
-def test_two_processes_share_evaluations(trained, data_dir, tmp_path):
-    """Three evaluations on two processes: each once, and the numbers of one process."""
-    for name in "abc":
-        shutil.copytree(trained, tmp_path / "runs" / name)
+def two(*arguments):
+    """The same command in two processes of two devices each; what each has printed."""
     with socket.socket() as free:
         free.bind(("", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
-    command = [sys.executable, "-m", "rlvm.launch.evaluate", f"--workdir={tmp_path}/runs/*"]
-    command += [f"--output={tmp_path}/D", f"--data_dir={data_dir}", "--repeats=2"]
     environment = {**os.environ, "JAX_COORDINATOR_ADDRESS": address, "JAX_NUM_PROCESSES": "2"}
+    environment |= {"XLA_FLAGS": "", "JAX_NUM_CPU_DEVICES": "2"}
     started = [
         subprocess.Popen(
-            command,
+            [sys.executable, *map(str, arguments)],
             env={**environment, "JAX_PROCESS_ID": str(process)},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -234,13 +232,44 @@ def test_two_processes_share_evaluations(trained, data_dir, tmp_path):
         )
         for process in range(2)
     ]
-    outputs = [process.communicate(timeout=300) for process in started]
+    outputs = [process.communicate(timeout=500) for process in started]
     assert [process.returncode for process in started] == [0, 0], outputs
-    found = [[json.loads(line) for line in out.splitlines()] for out, _ in outputs]
+    return [out for out, _ in outputs]
+
+
+STREAMED = """
+import functools, sys
+from rlvm.jobs import config, processes, train
+
+processes.join()
+train.training_source = functools.partial(train.training_source, limit=1)
+train.train(config.from_json(sys.argv[1]), *sys.argv[2:])
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_stream_what_one_does(small, tmp_path, data_dir, monkeypatch):
+    """A split that no device holds: each process reads its rows of every batch."""
+    config = small(parallel="sharded")
+    two("-c", STREAMED, configs.to_json(config), tmp_path / "two", data_dir)
+    monkeypatch.setattr(job, "training_source", functools.partial(job.training_source, limit=1))
+    alone = jax.tree.map(np.asarray, train(config, tmp_path / "one", data_dir))
+    state, name = restored(tmp_path / "two", config, 1)
+    assert name.endswith(":12")
+    runs.assert_close(state.params, alone.params, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_two_processes_share_evaluations(trained, data_dir, tmp_path):
+    """Three evaluations on two processes: each once, and the numbers of one process."""
+    for name in "abc":
+        shutil.copytree(trained, tmp_path / "runs" / name)
+    folders = [f"--workdir={tmp_path}/runs/*", f"--output={tmp_path}/D", f"--data_dir={data_dir}"]
+    printed = two("-m", "rlvm.launch.evaluate", *folders, "--repeats=2")
+    found = [[json.loads(line) for line in text.splitlines()] for text in printed]
     assert [len(results) for results in found] == [2, 1]
     alone, _ = evaluate(trained, Request(repeats=2), data_dir)
     for result in [*found[0], *found[1]]:
         assert result["bound_nats"] == pytest.approx(alone["bound_nats"], rel=1e-5)
-    assert (
-        sorted(path.suffix for path in (tmp_path / "D").iterdir()) == [".json"] * 3 + [".npz"] * 3
-    )
+    for ending in ("json", "npz"):
+        assert len(list((tmp_path / "D").glob(f"*.{ending}"))) == 3

@@ -51,6 +51,8 @@ def test_checkpoints_of_one_run_are_no_seeds():
     other_seed = {**line(1, 80.0), "step": 20, "checkpoint": "best:20"}
     groups = report.by_seed([best, late, later, other_seed])
     assert groups == [[best, other_seed], [late], [later]]
+    earlier_best = {**best, "step": 10, "checkpoint": "best:10"}
+    assert report.by_seed([best, other_seed, earlier_best]) == [[best, other_seed], [earlier_best]]
 
 
 def test_published_bounds_stand_below_the_measured_rows():

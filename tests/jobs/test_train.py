@@ -238,7 +238,7 @@ def test_dispatches_end_where_the_host_has_something_to_do(small):
     assert events == [3, 4, 5, 7, 8, 10, 12, 14, 15, 16]
 
 
-def test_a_run_is_traced_once(small, tmp_path, data_dir, monkeypatch):
+def test_a_run_is_traced_once(small, tmp_path, data_dir, monkeypatch, caplog):
     """Counted, compiled, dispatches of one to three steps, evaluations and saves: one trace."""
     traces, make_step = [], job.make_step
 
@@ -252,8 +252,11 @@ def test_a_run_is_traced_once(small, tmp_path, data_dir, monkeypatch):
         return counted
 
     monkeypatch.setattr(job, "make_step", counting)
-    train(small(), tmp_path, data_dir)
+    with caplog.at_level("INFO", logger="rlvm"):
+        train(small(), tmp_path, data_dir)
     assert len(traces) == 1
+    assert ["GFLOP a step" in text for text in caplog.messages[:2]] == [True, False]
+    assert "MB of temporaries" in caplog.messages[1]  # both before the first step's messages
 
 
 def test_streaming_trains_the_same_way(small, tmp_path, data_dir, monkeypatch):
