@@ -13,6 +13,7 @@ from rlvm.jobs import figures, load, workdir
 from rlvm.types import Predictor, PyTree
 
 PLOTS = ("data", "frames", "groups")
+NEEDED = {"frames": "a network that predicts frames", "groups": "a tagger"}
 NUM_EXAMPLES, NUM_KEYS = 4, 88
 COLORS = np.array([[0.84, 0.15, 0.24], [0.12, 0.37, 0.75], [0.96, 0.77, 0.09]])  # of three groups
 
@@ -29,27 +30,32 @@ def draw(
     """The figure `plot` of the first workdir's data or model, on examples of the test split."""
     if plot == "data":
         data = experiments.load_data(workdir.read_config(workdirs[0]), data_dir, manual_dir)
-        return draw_data(data, path)
+        return figures.save(data_figure(data), path)
     model = load.load(workdirs[0])
     if not isinstance(model.experiment.model, Predictor):
         raise ValueError(f"--plot={plot} needs a ladder or a tagger; {workdirs[0]} holds neither.")
-    batch, outputs = passed(model, NUM_EXAMPLES, data_dir, manual_dir)
-    if plot == "groups":
-        if "log_m" not in outputs:
-            raise ValueError(f"--plot=groups needs a tagger; {workdirs[0]} holds a ladder.")
-        draw_groups(batch, outputs, path)
-    elif "prediction" not in outputs or "log_m" in outputs:
-        raise ValueError(f"--plot=frames needs a network that predicts frames, not {workdirs[0]}.")
-    elif batch["x"].ndim == 3:
-        draw_roll(batch["x"][0], outputs["prediction"][0], int(batch["lengths"][0]), path)
-    else:
-        draw_frames(batch["x"], outputs["prediction"], path)
+    found, figure = picture(model, load.open_data(model, data_dir, manual_dir), "test")
+    if found != plot:
+        raise ValueError(f"--plot={plot} needs {NEEDED[plot]}, not the network of {workdirs[0]}.")
+    figures.save(figure, path)
 
 
-def passed(model: load.Model, count: int, data_dir: Folder, manual_dir: Folder):
-    """The test split's first examples, and what the network makes of them, as arrays."""
-    data = load.open_data(model, data_dir, manual_dir)
-    rows, _, positions = next(evaluation_batches(data.splits["test"], count))
+def picture(model: load.Model, data: Dataset, split: str):
+    """What a network makes of a split's first examples: ('groups', 'frames' or nothing, figure)."""
+    batch, outputs = passed(model, data, split, NUM_EXAMPLES)
+    x, predicted = batch["x"], outputs.get("prediction")
+    if "log_m" in outputs:
+        return ("groups", groups_figure(batch, outputs)) if "segments" in batch else ("", None)
+    if predicted is not None and "lengths" in batch:
+        return "frames", roll_figure(x[0], predicted[0], int(batch["lengths"][0]))
+    if predicted is not None and x.ndim == 4:
+        return "frames", frames_figure(x, predicted)
+    return "", None
+
+
+def passed(model: load.Model, data: Dataset, split: str, count: int):
+    """A split's first examples, and what the network makes of them, as arrays."""
+    rows, _, positions = next(evaluation_batches(data.splits[split], count))
     keys = example_keys(jax.random.key(0), positions)
     batch = Decoder(data.kind, data.binarize)(rows, keys)
 
@@ -64,12 +70,12 @@ def passed(model: load.Model, count: int, data_dir: Folder, manual_dir: Folder):
     return jax.tree.map(np.asarray, (dict(batch), run(model.variables, batch)))
 
 
-def draw_data(data: Dataset, path: str, count: int = 5) -> None:
+def data_figure(data: Dataset, count: int = 5):
     """Examples of the test split: a roll, rows of frames, or images above their segments."""
     arrays = {name: np.asarray(array[:count]) for name, array in data.splits["test"].items()}
     x = arrays["x"] / stored_one(data.kind, data.binarize)
     if x.shape[-1] == NUM_KEYS:
-        return draw_rolls({"a test piece": x[0]}, int(arrays["lengths"][0]), path)
+        return rolls_figure({"a test piece": x[0]}, int(arrays["lengths"][0]))
     if "segments" in arrays:
         rows = np.stack([x, arrays["segments"]])
     else:
@@ -77,10 +83,10 @@ def draw_data(data: Dataset, path: str, count: int = 5) -> None:
     figure, axes = _grid(*rows.shape[:2])
     for place in np.ndindex(rows.shape[:2]):
         _image(axes[place], rows[place])
-    figures.save(figure, path)
+    return figure
 
 
-def draw_frames(x: np.ndarray, predicted: np.ndarray, path: str) -> None:
+def frames_figure(x: np.ndarray, predicted: np.ndarray):
     """Frames x [B, T, H, W], and below each what was predicted from those before it."""
     count, frames = x.shape[:2]
     figure, axes = _grid(2 * count, frames)
@@ -90,17 +96,17 @@ def draw_frames(x: np.ndarray, predicted: np.ndarray, path: str) -> None:
             if t:
                 _image(axes[2 * example + 1, t], predicted[example, t - 1])
     figure.suptitle("Frames, and below them their prediction from the frames before")
-    figures.save(figure, path)
+    return figure
 
 
-def draw_roll(x: np.ndarray, predicted: np.ndarray, length: int, path: str) -> None:
+def roll_figure(x: np.ndarray, predicted: np.ndarray, length: int):
     """A piano roll x [T, 88], and below it the probability of each key given the frames before."""
     shifted = np.concatenate([np.zeros_like(predicted[:1]), predicted[:-1]])
-    titles = ("a test piece", "probability of each key, given the frames before")
-    draw_rolls(dict(zip(titles, (x, shifted), strict=True)), length, path)
+    titles = ("a piece", "probability of each key, given the frames before")
+    return rolls_figure(dict(zip(titles, (x, shifted), strict=True)), length)
 
 
-def draw_rolls(rolls: Mapping[str, np.ndarray], length: int, path: str) -> None:
+def rolls_figure(rolls: Mapping[str, np.ndarray], length: int):
     """Piano rolls [T, 88] below each other, over the keys that the first one plays."""
     figure, axes = figures.pyplot().subplots(
         len(rolls), 1, figsize=(8, 2.5 * len(rolls)), sharex=True, squeeze=False
@@ -110,7 +116,7 @@ def draw_rolls(rolls: Mapping[str, np.ndarray], length: int, path: str) -> None:
         axis.imshow(roll[:length].T, cmap="gray_r", vmin=0, vmax=1, aspect="auto", origin="lower")
         axis.set(title=title, ylabel="key", ylim=played)
     axes[-1, 0].set_xlabel("frame")
-    figures.save(figure, path)
+    return figure
 
 
 def _played(x: np.ndarray) -> tuple[float, float]:
@@ -119,7 +125,7 @@ def _played(x: np.ndarray) -> tuple[float, float]:
     return keys[0] - 4.5, keys[-1] + 4.5
 
 
-def draw_groups(batch: Mapping[str, np.ndarray], outputs: Mapping[str, np.ndarray], path: str):
+def groups_figure(batch: Mapping[str, np.ndarray], outputs: Mapping[str, np.ndarray]):
     """Image, true segments, then for each iteration the masks in colours and the reconstruction."""
     m, z = np.exp(outputs["log_m"]), outputs["z"]  # [B, N, K, H, W, 1 or C]
     count, iterations, groups = m.shape[:3]
@@ -136,7 +142,7 @@ def draw_groups(batch: Mapping[str, np.ndarray], outputs: Mapping[str, np.ndarra
     titles = [f"{kind} {n + 1}" for n in range(iterations) for kind in ("groups", "image")]
     for axis, title in zip(axes[0], ["x", "digit", *titles], strict=True):
         axis.set_title(title, fontsize=8)
-    figures.save(figure, path)
+    return figure
 
 
 def _grid(rows: int, columns: int):

@@ -65,7 +65,7 @@ def train(
 ) -> TrainState:
     """Train `config` on its data into the workdir; returns the last state.
 
-    `profile` traces the second dispatch; `draw` pictures samples of a run that has ended. Both are
+    `profile` traces the second dispatch; `draw` pictures what a run that has ended can do. Both are
     for TensorBoard.
     """
     with processes.first_alone("data"):
@@ -85,7 +85,7 @@ def train(
             state = loop(run, state)
             over = ended(state, config.train) and int(state.step) > begun_at
             if draw and over and processes.is_first():
-                pictures.log_samples(run.log, experiment, state, data)
+                pictures.log_picture(run.log, experiment, state, data)
         finally:
             run.checkpoints.close()
             run.log.close()

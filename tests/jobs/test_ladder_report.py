@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from rlvm.data.dataset import Dataset
-from rlvm.jobs import ladder_figures, ladder_report
+from rlvm.jobs import figures, ladder_figures, ladder_report
 
 LADDER = (("ConvLSTM", 1, 2, (3, 3), "ConvG1", (3, 3)), ("LSTM", None, 2, None, "G1", None))
 
@@ -74,13 +74,17 @@ def test_published_numbers_stand_below():
 def test_figures_are_drawn(tmp_path):
     draw = np.random.default_rng(0)
     frames, logits = draw.uniform(size=(2, 3, 8, 8)), draw.normal(size=(2, 2, 3, 8, 8, 1))
-    ladder_figures.draw_frames(frames, frames, tmp_path / "frames.png")
     roll = (draw.uniform(size=(6, 88)) < 0.1).astype(float)
-    ladder_figures.draw_roll(roll, roll, 5, tmp_path / "roll.png")
     log_m = logits - np.log(np.exp(logits).sum(2, keepdims=True))
     batch = {"x": frames[:, 0], "segments": frames[:, 0] > 0.5}
-    ladder_figures.draw_groups(batch, {"log_m": log_m, "z": logits}, tmp_path / "groups.png")
     splits = {"test": {"x": np.uint8(255 * frames)}}
-    ladder_figures.draw_data(Dataset("made", splits, {}, "grey", False), tmp_path / "data.png")
-    for name in ("frames", "roll", "groups", "data"):
-        assert (tmp_path / f"{name}.png").read_bytes()[:4] == b"\x89PNG"
+    made = [
+        ladder_figures.frames_figure(frames, frames),
+        ladder_figures.roll_figure(roll, roll, 5),
+        ladder_figures.groups_figure(batch, {"log_m": log_m, "z": logits}),
+        ladder_figures.data_figure(Dataset("made", splits, {}, "grey", False)),
+    ]
+    assert [len(figure.axes) for figure in made] == [2 * 2 * 3, 2, 2 * (2 + 2 * 2), 2 * 3]
+    for figure in made:
+        figures.save(figure, tmp_path / "F.png")
+        assert (tmp_path / "F.png").read_bytes()[:4] == b"\x89PNG"

@@ -4,10 +4,14 @@ import io
 import sys
 import time
 
+import configs_found
 import jax
 import numpy as np
 import pytest
+import synthetic
 
+from rlvm.jobs import experiment as experiments
+from rlvm.jobs import pictures
 from rlvm.jobs.train import train
 from rlvm.jobs.watch import Watch
 from rlvm.training import metrics
@@ -89,6 +93,29 @@ def test_a_bar_is_drawn_on_a_terminal_alone(small, tmp_path, data_dir, monkeypat
     train(small(**{"train.num_steps": 2}), tmp_path, data_dir)
     assert ("2/2" in screen.getvalue()) == terminal
     assert ("step/s" in screen.getvalue()) == terminal
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("ladder/occluded_small", "frames"),
+        ("ladder/polyphonic_small", "frames"),
+        ("ladder/textured_small", "groups"),
+        ("darn/connect4", "samples"),
+    ],
+)
+def test_a_model_shows_what_it_does(tmp_path, name, shown):
+    config = configs_found.tiny(name)
+    data = synthetic.dataset(config, 8)
+    if shown == "groups":
+        data.splits["valid"]["segments"] = data.splits["valid"]["x"] > 99
+    experiment = experiments.build(config, experiments.example_batch(data))
+    log = metrics.Log(tmp_path, 0)
+    pictures.log_picture(log, experiment, experiment.initial_state(), data)
+    log.close()
+    ((_, value),) = summaries(tmp_path)
+    assert value.tag == shown and value.image.encoded_image_string.startswith(b"\x89PNG")
 
 
 @pytest.mark.slow
