@@ -61,7 +61,7 @@ if __name__ == "__main__":
     DATA_DIR, MANUAL_DIR = define_folders()
     SPLIT = flags.DEFINE_string("split", "test", "train, valid or test.")
     ESTIMATOR = flags.DEFINE_string(
-        "estimator", "bound", "bound, importance, exact or particle_filter."
+        "estimator", "bound", "bound, importance, exact, particle_filter or guided_filter."
     )
     NUM_SAMPLES = flags.DEFINE_integer("num_samples", 1000, "Importance samples, or particles.", 1)
     REPEATS = flags.DEFINE_integer("repeats", 10, "Repeats, for the Monte Carlo interval.", 1)

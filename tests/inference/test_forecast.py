@@ -45,6 +45,15 @@ def test_kernel_density_is_that_of_the_sampled_law():
     np.testing.assert_allclose(kde_log_density(samples, truth), expected, atol=0.1)
 
 
+def test_kernel_density_is_its_sum_over_samples():
+    """Mean of N(x_s, n^(-2/(d+4)) Cov) at the truth: Scott's bandwidth, in two dimensions."""
+    rng = np.random.default_rng(4)
+    samples, truth = rng.normal(size=(7, 1, 2)) @ [[1.0, 0.5], [0.0, 2.0]], np.array([[0.3, 0.1]])
+    kernel_cov = 7 ** (-2 / 6) * np.cov(samples[:, 0].T)
+    kernels = [stats.multivariate_normal(x, kernel_cov).pdf(truth[0]) for x in samples[:, 0]]
+    np.testing.assert_allclose(kde_log_density(samples, truth), [np.log(np.mean(kernels))])
+
+
 def test_forecasts_of_a_linear_system_are_those_of_kalman():
     model, params = linear_gaussian()
     prefix, num = 3, 4000

@@ -171,12 +171,13 @@ def test_fivo_lies_between_the_bound_and_the_evidence_and_trains_all_parts():
     batch = {"x": jnp.broadcast_to(jnp.asarray(X, jnp.float32), (2000, T, 1))}
     batch["mask"], rng = jnp.ones(2000), jax.random.split(jax.random.key(5), 2000)
 
-    def losses(num):
-        config.num_samples = num
+    def losses(num, name="fivo"):
+        config.num_samples, config.name = num, name
         objective = jax.jit(jax.value_and_grad(make(config, model), has_aux=True))
         (loss, (_, terms)), gradient = objective(params["params"], {}, batch, rng)
-        np.testing.assert_allclose(loss, terms["fivo_bound"].mean(), rtol=1e-5)
-        return np.asarray(terms["fivo_bound"], np.float64), gradient
+        bounds = np.asarray(terms[f"{name}_bound"], np.float64)
+        np.testing.assert_allclose(loss, bounds.mean(), rtol=1e-5)
+        return bounds, gradient
 
     one, gradient = losses(1)
     many, _ = losses(64)
@@ -185,6 +186,8 @@ def test_fivo_lies_between_the_bound_and_the_evidence_and_trains_all_parts():
     np.testing.assert_allclose(one.mean(), elbo.mean(), atol=4 * error)
     exact = -kalman(X)[0]
     assert exact < many.mean() < exact + 0.1 < one.mean()
+    independent, _ = losses(64, "iwae")  # looser than particles that are resampled
+    assert many.mean() < independent.mean() < one.mean() - 0.1
     for name in ("dynamics", "emissions", "inverse"):
         assert all(np.abs(leaf).max() > 0 for leaf in jax.tree.leaves(gradient[name])), name
 

@@ -86,6 +86,9 @@ def test_evidence_by_particle_filter_is_above_the_bound(run):
     request = evaluate.Request(estimator="particle_filter", num_samples=500, repeats=2)
     filtered, per_example = evaluate.evaluate(run / "work", request, data_dir=run / "data")
     assert filtered["num_samples"] == 500
+    assert filtered["num_steps"] == 2 * 3 + 8 * STEPS
+    per_step = filtered["nll_nats"] * 10 / filtered["num_steps"]
+    np.testing.assert_allclose(filtered["nll_nats_per_step"], per_step)
     np.testing.assert_allclose(per_example["nll"].mean(), filtered["nll_nats"], rtol=1e-6)
     bound = evaluate.Request(estimator="bound", repeats=2)
     result, _ = evaluate.evaluate(run / "work", bound, data_dir=run / "data")
