@@ -1,8 +1,10 @@
 """The commands, as a user types them: what they print, write and survive."""
 
+import csv
 import json
 import pathlib
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -43,6 +45,29 @@ def test_the_last_line_of_an_evaluation_is_its_record(environment, workdir, tmp_
     nll = np.load(tmp_path / "F.npz")["nll"]
     assert nll.shape == (10,) and nll.mean() == pytest.approx(result["nll_nats"])
     assert result["nll_nats_mc95"][0] < result["nll_nats"] < result["nll_nats_mc95"][1]
+
+
+@pytest.mark.slow
+def test_many_evaluations_and_their_differences_to_one(environment, workdir, tmp_path):
+    for name in ("base", "other"):
+        shutil.copytree(workdir, tmp_path / "runs" / name)
+    runs = ["launch/evaluate.py", f"--workdir={tmp_path}/runs/*", f"--output={tmp_path}/D"]
+    done = command(environment, *runs, "--checkpoint=best,latest", "--repeats=1")
+    assert done.returncode == 0, done.stderr
+    found = [metrics.validate(json.loads(line)) for line in done.stdout.splitlines()]
+    assert len(found) == 4 and {result["checkpoint"][:4] for result in found} == {"best", "late"}
+    results = ["launch/report.py", f"--results={tmp_path}/D", f"--csv={tmp_path}/all.csv"]
+    best = next(path.stem for path in (tmp_path / "D").glob("base-*.json") if is_best(path))
+    done = command(environment, *results, f"--baseline={best}")
+    assert done.returncode == 0, done.stderr
+    assert f" - {best} " in done.stdout
+    with (tmp_path / "all.csv").open(newline="") as file:
+        rows = {row["file"]: row for row in csv.DictReader(file)}
+    assert len(rows) == 4 and float(rows[best]["difference_nats"]) == 0
+
+
+def is_best(path):
+    return json.loads(path.read_text())["checkpoint"].startswith("best")
 
 
 @pytest.mark.slow
