@@ -83,12 +83,12 @@ def report_results() -> None:
 
 def report_sweep() -> None:
     """The table of a sweep, and its picture."""
-    from rlvm.jobs import figures, sweep
+    from rlvm.jobs import figures, sweep, sweep_report
 
     study = sweep.resume(SWEEP.value)
     if FIGURE.value:
-        figures.draw_sweep(sweep.points(study), FIGURE.value)
-    print(sweep.table(study))
+        figures.draw_sweep(sweep_report.points(study), FIGURE.value)
+    print(sweep_report.table(study))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from rlvm.launch.flags import define_config, define_folders, define_workdir, run
 
 def main() -> None:
     """Sweep."""
-    from rlvm.jobs import sweep
+    from rlvm.jobs import sweep, sweep_report
 
     folders = (DATA_DIR.value, MANUAL_DIR.value)
     if TRIAL.value is not None:
@@ -26,7 +26,7 @@ def main() -> None:
         print("\n".join(sweep.commands(study, COMMANDS.value)))
         return
     sweep.run(study, NUM_WORKERS.value)
-    print(sweep.table(study))
+    print(sweep_report.table(study))
 
 
 if __name__ == "__main__":

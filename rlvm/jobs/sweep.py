@@ -24,7 +24,7 @@ from etils import epath
 from ml_collections import ConfigDict
 
 from rlvm.jobs import config as configs
-from rlvm.jobs import report, workdir
+from rlvm.jobs import workdir
 from rlvm.jobs.space import Sweep
 from rlvm.jobs.train import ended, train
 from rlvm.training import metrics
@@ -101,7 +101,7 @@ def start(
     if file.exists() and json.loads(file.read_text()) != json.loads(json.dumps(plan)):
         raise ValueError(f"{path} holds another sweep; use a new --workdir.")
     study.path.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(plan, indent=1))
+    workdir.write_whole(file, json.dumps(plan, indent=1))
     return study
 
 
@@ -212,9 +212,8 @@ def write_record(study: Study, trial: int, stage: str, result: dict[str, Any]) -
     """Write a trial's record whole or not at all."""
     folder = study.folder(trial)
     folder.mkdir(parents=True, exist_ok=True)
-    partial = folder / f"{stage}.json.partial"
-    partial.write_text(json.dumps({**result, "overrides": dict(study.sweep.trials[trial])}))
-    partial.replace(folder / f"{stage}.json")
+    record = {**result, "overrides": dict(study.sweep.trials[trial])}
+    workdir.write_whole(folder / f"{stage}.json", json.dumps(record))
 
 
 def trial_command(study: Study, trial: str, stage: str) -> list[str]:
@@ -247,44 +246,3 @@ def commands(study: Study, style: str) -> list[str]:
         )
         lines += [f"trials=$({line})" if stage == "trial" else line] if sizes[stage] else []
     return lines
-
-
-def table(study: Study) -> str:
-    """The trials as a Markdown table, the best first."""
-    fields = sorted({field for trial in study.sweep.trials for field in trial})
-    header = ["trial", *fields, "validation", "step", "parameters", "minutes", "status"]
-    ranked = study.ranking()
-    rest = [k for k in range(len(study.sweep.trials)) if k not in ranked]
-    return report.markdown(header, [row(study, k, fields) for k in [*ranked, *rest]])
-
-
-def points(study: Study) -> dict[str, list[tuple[str, float]]]:
-    """For each field the (value, validation value) of every trial that is done."""
-    fields = sorted({field for trial in study.sweep.trials for field in trial})
-    trials, done = study.sweep.trials, study.values()
-    return {
-        field: [(value_cell(trials[k][field]), value) for k, value in done.items()]
-        for field in fields
-    }
-
-
-def row(study: Study, trial: int, fields: list[str]) -> list[str]:
-    """One trial as cells, at the furthest stage that it has ended."""
-    record = study.record(trial, "promoted") or study.record(trial)
-    overrides = study.sweep.trials[trial]
-    cells = [str(trial), *[value_cell(overrides.get(field)) for field in fields]]
-    if record is None:
-        return [*cells, "", "", "", "", "open"]
-    if record["status"] == "failed":
-        return [*cells, "", "", "", "", f"failed: {record['error'][:60]}"]
-    minutes = f"{record['seconds'] / 60:.1f}"
-    status = "promoted" if study.record(trial, "promoted") else "done"
-    value = f"{record['value']:.3f}"
-    return [*cells, value, str(record["step"]), str(record["params"]), minutes, status]
-
-
-def value_cell(value: Any) -> str:
-    """A field's value in few characters."""
-    if isinstance(value, float):
-        return f"{value:.3g}"
-    return report.sizes(value) if isinstance(value, (list, tuple)) else str(value)

@@ -13,7 +13,7 @@ import pytest
 import runs
 
 from rlvm.jobs import config as configs
-from rlvm.jobs import figures, sweep, workdir
+from rlvm.jobs import figures, sweep, sweep_report, workdir
 from rlvm.jobs.space import Sweep, Uniform, grid, random_search
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -155,13 +155,38 @@ def test_the_table_has_the_best_first_and_says_what_failed(study, monkeypatch):
     monkeypatch.setattr(sweep, "train", trainer)
     sweep.run(study)
     lines = [
-        [c.strip() for c in line.strip("|").split("|")] for line in sweep.table(study).splitlines()
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in sweep_report.table(study).splitlines()
     ]
     assert lines[0] == ["trial", RATES, "validation", "step", "parameters", "minutes", "status"]
     assert lines[2] == ["1", "0.1", "0.100", "12", "7", "1.5", "done"]
     assert lines[3][:2] == ["0", "0.3"] and lines[3][-1].startswith("failed: FloatingPointError")
     assert lines[4][-1] == "open"
-    assert sweep.points(study) == {RATES: [("0.1", 0.1)]}
+    assert sweep_report.points(study) == {RATES: [("0.1", 0.1)]}
+
+
+def test_those_that_went_on_are_ranked_by_where_they_came(study, monkeypatch):
+    run_with(monkeypatch, study)
+    ended = {**study.record(1, "promoted"), "value": 0.35}  # once first, 0.1, now behind trial 2
+    (study.folder(1) / "promoted.json").write_text(json.dumps(ended))
+    rows = [line.split("|") for line in sweep_report.table(study).splitlines()[2:]]
+    found = [(row[1].strip(), row[3].strip(), row[-2].strip()) for row in rows]
+    assert found == [
+        ("2", "0.200", "promoted"),
+        ("1", "0.350", "promoted"),
+        ("0", "0.300", "done"),
+        ("3", "0.400", "done"),
+    ]
+
+
+def test_trials_may_change_different_fields(tmp_path):
+    made = sweep.start(tmp_path, runs.small_config(), Sweep([{"seed": 1}, {RATES: 0.5}]))
+    for trial, value in ((0, 3.0), (1, 2.0)):
+        done = {"status": "done", "value": value, "step": 4, "params": 7, "seconds": 6.0}
+        sweep.write_record(made, trial, "trial", done)
+    assert sweep_report.points(made) == {RATES: [("0.5", 2.0)], "seed": [("1", 3.0)]}
+    first = sweep_report.table(made).splitlines()[2].split("|")
+    assert [cell.strip() for cell in first[1:4]] == ["1", "0.5", ""]
 
 
 def test_a_workdir_holds_one_sweep(study):
