@@ -18,7 +18,11 @@ def get_config(argument: str = ""):
     config = one_layer(int(units))
     if variant == "paper":
         return with_rmsprop(config)
-    return few_units(config) if int(units) <= 16 else config
+    if int(units) <= 16:
+        return few_units(config)
+    config.optimizer.weight_decay = 0.05
+    config.train.num_steps = 100_000
+    return config
 
 
 def with_rmsprop(config, rate: float = 3e-5):
