@@ -162,9 +162,14 @@ def draw_blocks(blocks: Mapping[str, np.ndarray], path: str) -> None:
 
 
 def mosaic(images: np.ndarray) -> np.ndarray:
-    """Images [N, H, W] as one, in an even number of columns, with a grey line between."""
+    """Images [N, H, W] as one, in an even number of columns, with a grey line between.
+
+    The last row is full where that takes up to twice the columns of a square.
+    """
     count, height, width = images.shape
-    columns = max(2, 2 * math.ceil(math.sqrt(count * height / width) / 2))
+    square = max(2, 2 * math.ceil(math.sqrt(count * height / width) / 2))
+    full = (c for c in range(square, 2 * square + 1, 2) if count % c == 0)
+    columns = next(full, square)
     rows = math.ceil(count / columns)
     canvas = np.full((rows * (height + 1) - 1, columns * (width + 1) - 1), 0.5)
     for k in range(rows * columns):

@@ -63,6 +63,7 @@ def test_images_stand_in_a_mosaic_in_order():
     grid = darn_figures.mosaic(images)
     expected = [[0, 0, 0.5, 1, 1], [0, 0, 0.5, 1, 1], [0.5] * 5, [2, 2, 0.5, 0, 0]]
     np.testing.assert_array_equal(grid, [*expected, [2, 2, 0.5, 0, 0]])
+    assert darn_figures.mosaic(np.ones((32, 3, 3))).shape == (4 * 4 - 1, 8 * 4 - 1)  # no gap
 
 
 def test_figures_are_written(model, tmp_path):
