@@ -4,6 +4,7 @@ import csv
 import json
 import pathlib
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -13,7 +14,7 @@ import zipfile
 
 import numpy as np
 import pytest
-from commands import ROOT, assert_one_line, command, train_arguments
+from commands import ROOT, SMALL, assert_one_line, command, train_arguments
 
 from rlvm.training import metrics
 
@@ -68,6 +69,18 @@ def test_many_evaluations_and_their_differences_to_one(environment, workdir, tmp
 
 def is_best(path):
     return json.loads(path.read_text())["checkpoint"].startswith("best")
+
+
+@pytest.mark.slow
+def test_an_estimate_names_what_bounds_each_machine(environment, own_file):
+    done = command(environment, "launch/estimate.py", SMALL, f"--config.data.path={own_file}")
+    assert done.returncode == 0, done.stderr
+    counted, *machines = done.stdout.splitlines()
+    assert counted.startswith("Batch 8: ") and "GFLOP a step" in counted
+    for line, name in zip(machines, ("v5e-256", "8xH100"), strict=True):
+        times = dict(re.findall(r"(arithmetic|memory|links) ([\d.e+-]+) us", line))
+        least, bound = re.match(rf"{name}: at least (\S+) us a step, bound by (\w+)", line).groups()
+        assert least == times[bound] and float(least) == max(map(float, times.values()))
 
 
 @pytest.mark.slow
