@@ -4,8 +4,8 @@ python launch/train.py --config=configs/darn/connect4.py --workdir=runs/connect4
 python launch/train.py --config=configs/darn/arrays.py --config.data.path=my.npz --workdir=W
 
 On many hosts run the same command on each; launch/tpu_pod.sh and launch/slurm.sh do. Elsewhere set
-JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID; pods of an indexed Kubernetes job have
-their number already.
+JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID; a pod of an indexed Kubernetes job
+has its number already.
 """
 
 from absl import flags
