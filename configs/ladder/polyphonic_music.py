@@ -4,8 +4,8 @@ python launch/train.py --config=configs/ladder/polyphonic_music.py:jsb_chorales 
     --workdir=W
 
 Argument: `jsb_chorales`, `nottingham`, `muse_data`, `piano_midi`. For an accelerator; not run here.
---config.model.segment=N, a divisor of objective.window near its square root, keeps 2 sqrt(T) carries
-for the gradient in place of T, for one more forward pass.
+--config.model.segment=N, a divisor of objective.window near its square root, keeps 2 sqrt(T)
+carries for the gradient in place of T, for one more forward pass.
 """
 
 from rlvm.jobs.config import prediction

@@ -1,14 +1,19 @@
 """Draw samples from a trained model, beside the nearest training examples."""
 
+import logging
 import pathlib
 from collections.abc import Mapping
 
+import jax
 import numpy as np
 from etils import epath
 
 from rlvm.data.pipeline import stored_one
 from rlvm.jobs import figures, workdir
 from rlvm.jobs import load as loading
+from rlvm.models import fast_sampling
+
+LOG = logging.getLogger(__name__)
 
 
 def sample(
@@ -21,7 +26,8 @@ def sample(
 ) -> dict[str, np.ndarray]:
     """`samples` [N, ...] and `nearest_train` [N, ...], the training rows at least distance.
 
-    Controls and lengths are those of the first training rows.
+    Controls and lengths are those of the first training rows. An fDARN is drawn at a cost that
+    follows its active units, and `multiplications` [N] counts it.
     """
     model = loading.load(path, checkpoint)
     train = loading.open_data(model, data_dir, manual_dir).splits["train"]
@@ -32,10 +38,27 @@ def beside_training(
     model: loading.Model, train: Mapping[str, np.ndarray], num_samples: int, seed: int
 ) -> dict[str, np.ndarray]:
     """What `sample` returns, for a model in memory."""
-    first = {name: np.asarray(array[:num_samples]) for name, array in train.items()}
-    samples = np.asarray(model.sample(num_samples, seed, first))
+    if fast_sampling.applies(model.experiment.config.model):
+        arrays = fast_draws(model, num_samples, seed)
+    else:
+        first = {name: np.asarray(array[:num_samples]) for name, array in train.items()}
+        arrays = {"samples": np.asarray(model.sample(num_samples, seed, first))}
     scale = stored_one(model.data["kind"], model.data["binarize"])
-    return {"samples": samples, "nearest_train": nearest(samples, train["x"], scale)}
+    return {**arrays, "nearest_train": nearest(arrays["samples"], train["x"], scale)}
+
+
+def fast_draws(model: loading.Model, num_samples: int, seed: int) -> dict[str, np.ndarray]:
+    """`samples` [N, D] of an fDARN and the `multiplications` [N] that each of them took."""
+    decoder = fast_sampling.linear_decoder(model.state.eval_params)
+    keys = jax.random.split(jax.random.key(seed), num_samples)
+    h, x, count = map(np.asarray, jax.jit(fast_sampling.sample_active)(decoder, keys))
+    hidden, visible = decoder.kernel.shape
+    active = float(h.sum(-1).mean())
+    LOG.info(
+        "%.4g multiplications a draw: n_s (n_x + n_h) = %.1f (%d + %d), %.1f%% of units active.",
+        *(count.mean(), active, visible, hidden, 100 * active / hidden),
+    )
+    return {"samples": x, "multiplications": count}
 
 
 def nearest(samples: np.ndarray, train: np.ndarray, scale: float, block: int = 4096) -> np.ndarray:

@@ -7,6 +7,7 @@ adds its row of the prior's kernel to the later units and its row of the decoder
 import flax.struct
 import jax
 import jax.numpy as jnp
+from ml_collections import ConfigDict
 
 from rlvm.models.autoregressive import uniforms
 from rlvm.types import Array
@@ -20,6 +21,12 @@ class LinearDecoder:
     prior_kernel: Array  # [H, H]
     logits: Array  # [D]
     kernel: Array  # [H, D]
+
+
+def applies(config: ConfigDict) -> bool:
+    """Whether a config's `model` is one that `linear_decoder` takes."""
+    linear = config.get("linear_decoder", False) and not config.autoregressive_visibles
+    return linear and len(config.stochastic_units) == 1
 
 
 def linear_decoder(params: dict) -> LinearDecoder:

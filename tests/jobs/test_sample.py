@@ -54,6 +54,19 @@ def test_controls_and_lengths_are_those_of_the_rows(run):
     assert (pushed[:, 1:3] != draws[:, 1:3]).all()
 
 
+def test_an_fdarn_is_drawn_by_its_active_units(tmp_path, caplog):
+    np.savez(tmp_path / "x.npz", train=np.random.default_rng(0).random((40, 6)) < 0.5)
+    config = configs.module("darn/fdarn").tiny().copy_and_resolve_references()
+    config.data.update(name="arrays", path=str(tmp_path / "x.npz"))
+    config.train.update(num_steps=2, eval_every=2, batch_size=8, steps_per_dispatch=2)
+    train(config, tmp_path / "work", data_dir=tmp_path / "data")
+    with caplog.at_level("INFO"):
+        arrays = sample.sample(tmp_path / "work", 5, data_dir=tmp_path / "data")
+    assert arrays["samples"].shape == arrays["nearest_train"].shape == (5, 6)
+    assert (arrays["multiplications"] % (6 + 4) == 0).all()
+    assert "multiplications a draw: n_s (n_x + n_h) =" in caplog.text
+
+
 def test_the_nearest_row_is_measured_on_what_it_has_observed():
     train = np.array([[0.0, 9.0], [1.0, np.nan], [np.nan, np.nan], [3.0, 3.0]])
     found = sample.nearest(np.array([[1.1, 50.0], [2.5, 3.0]]), train, 1.0, block=2)

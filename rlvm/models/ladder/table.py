@@ -94,11 +94,6 @@ def _row(number: int, row: Sequence) -> Layer:
     return layer
 
 
-def encoder_only(rows: Sequence[Sequence]) -> tuple[tuple, ...]:
-    """The table without its decoder: the hierarchical RNN."""
-    return tuple(tuple(row)[:4] for row in rows)
-
-
 def decoder_top(layers: Sequence[Layer]) -> int:
     """Number of the topmost row with a decoder cell; 0 without a decoder."""
     return max((n for n, layer in enumerate(layers, 1) if layer.decoder), default=0)
