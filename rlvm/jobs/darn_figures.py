@@ -18,6 +18,7 @@ from rlvm.types import Array, LatentVariable
 
 Folder = str | os.PathLike | None
 NUM_SAMPLES, NUM_TOP_SAMPLES = 16, 25
+PIXELS_PER_INCH = 90  # of a figure, margins included, that shows every pixel
 PLOTS = ("architecture", "samples", "probabilities", "depths", "representation")
 
 
@@ -151,7 +152,9 @@ def draw_blocks(blocks: Mapping[str, np.ndarray], path: str) -> None:
     rows = math.ceil(len(blocks) / columns)
     mosaics = {name: mosaic(images) for name, images in blocks.items()}
     tallest = max(grid.shape[0] / grid.shape[1] for grid in mosaics.values())
-    size = (3 * columns, rows * (3 * tallest + 0.4))
+    widest = max(grid.shape[1] for grid in mosaics.values())
+    inches = max(3.0, widest / PIXELS_PER_INCH)  # no pixel of a large image is left out
+    size = (inches * columns, rows * (inches * tallest + 0.4))
     figure, axes = figures.pyplot().subplots(rows, columns, figsize=size, squeeze=False)
     for axis in axes.flat:
         axis.set_axis_off()
