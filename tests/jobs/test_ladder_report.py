@@ -16,9 +16,11 @@ def line(seed=0, error=0.1, layers=LADDER, **changes):
     objective = {"task": "next_frame", "prediction_weight": 0.01, "consistency_weight": 0.0}
     objective |= changes.pop("objective", {})
     asked = {"split": "test", "estimator": "exact", "num_examples": 9, "num_samples": None}
+    asked |= {"checkpoint": "best:3", "step": 3}
     return {
         "dataset": "frames",
         "model": "ladder",
+        "seed": seed,
         "config": {"seed": seed, "model": model, "objective": objective},
         "nll_nats_per_step": 8.25,
         "train_seconds": 60.0,
