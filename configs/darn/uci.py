@@ -29,7 +29,7 @@ DROPOUT = {"dna": (0.3, 0.3), "nips": (0.5, 0.7)}
 EMA = {"adult": 0.998, "mushrooms": 0.998, "ocr_letters": 0.9995, "web": 0.999}
 WARMUP = {"ocr_letters": 500}
 SGD = {"dna": (0.05, 0.99, 6_000, 200), "nips": (0.01, 0.9, 3_000, 50)}
-FVSBN_RATE = {"ocr_letters": 5e-3}
+FVSBN_RATE = {"mushrooms": 0.03, "ocr_letters": 5e-3, "web": 0.01}
 
 
 def get_config(argument: str = "adult"):
