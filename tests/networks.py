@@ -38,9 +38,10 @@ def network(name: str) -> tuple[DARN, dict]:
     module = DARN(data_dim=DATA_DIM, **SHAPES[name])
     shapes = jax.eval_shape(lambda: module.init(jax.random.key(0), {"x": jnp.zeros((1, DATA_DIM))}))
     draw = np.random.default_rng(len(name))
-    params = jax.tree.map(
-        lambda leaf: jnp.asarray(draw.normal(0, 0.8, leaf.shape), jnp.float32), shapes["params"]
-    )
+    with jax.ensure_compile_time_eval():  # whoever asks first may be tracing
+        params = jax.tree.map(
+            lambda leaf: jnp.asarray(draw.normal(0, 0.8, leaf.shape), jnp.float32), shapes["params"]
+        )
     return module, params
 
 
