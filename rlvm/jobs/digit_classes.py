@@ -116,15 +116,9 @@ def measure(
     counts = np.bincount(classify(params, samples), minlength=NUM_CLASSES)
     found = classify(params, test["x"])
     counts_test = np.bincount(found, minlength=NUM_CLASSES)
-    config = model.experiment.config
     result = {
         "dataset": model.data["name"],
-        "model": config.model.name,
-        "config": config.to_dict(),
-        "config_sha256": configs.sha256(config),
-        "seed": config.seed,
-        "step": int(model.state.step),
-        "checkpoint": model.checkpoint,
+        **model.origin,
         "num_samples": num_samples,
         "classes_kl_nats": kl_to_uniform(counts),
         "classes_kl_nats_of_test": kl_to_uniform(counts_test),

@@ -19,7 +19,6 @@ from rlvm.data.pipeline import Decoder, evaluation_batches, example_keys
 from rlvm.inference import likelihood, particle_filter, predictor, texture_clusters
 from rlvm.inference.activity import active_units
 from rlvm.inference.contrastive_divergence import EnergyBased
-from rlvm.jobs import config as configs
 from rlvm.jobs import load as loading
 from rlvm.jobs import workdir
 from rlvm.training import metrics, sharding
@@ -202,7 +201,7 @@ def report(
     trained: float | None,
 ) -> dict[str, Any]:
     """The JSON object of schema v1."""
-    config, mean = model.experiment.config, {k: float(np.mean(v)) for k, v in terms.items()}
+    mean = {k: float(np.mean(v)) for k, v in terms.items()}
     nll, size = terms.get("nll"), next(iter(terms.values())).shape[1]
     latent = isinstance(model.experiment.model, LatentVariable)
     estimator = request.estimator if latent else density_estimator(model)
@@ -214,12 +213,7 @@ def report(
         "dataset": data.name,
         "split": request.split,
         "data_sha256": data.sha256[request.split],
-        "model": config.model.name,
-        "config": config.to_dict(),
-        "config_sha256": configs.sha256(config),
-        "seed": config.seed,
-        "step": int(model.state.step),
-        "checkpoint": model.checkpoint,
+        **model.origin,
         "params": parameter_count(model.state.params),
         "estimator": estimator,
         "num_examples": size,

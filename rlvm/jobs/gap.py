@@ -18,7 +18,6 @@ from etils import epath
 from ml_collections import ConfigDict
 
 from rlvm.data.dataset import Dataset
-from rlvm.jobs import config as configs
 from rlvm.jobs import evaluate
 from rlvm.jobs import experiment as experiments
 from rlvm.jobs import load as loading
@@ -55,17 +54,11 @@ def gap(
     evidence = max(value for value, _ in evidences.values())  # each is biased downward
     refitted = refit(model, data, request.num_steps)
     full, full_interval = measured(refitted, data, request, "bound")
-    config = model.experiment.config
     return {
         **dataclasses.asdict(request),
         "dataset": data.name,
         "data_sha256": data.sha256[request.split],
-        "model": config.model.name,
-        "config": config.to_dict(),
-        "config_sha256": configs.sha256(config),
-        "seed": config.seed,
-        "step": int(model.state.step),
-        "checkpoint": model.checkpoint,
+        **model.origin,
         "bound_nats": bound,
         **{f"{name}_nats": value for name, (value, _) in evidences.items()},
         "log_p_minus_elbo_nats": evidence - bound,

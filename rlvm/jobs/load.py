@@ -13,6 +13,7 @@ from etils import epath
 from rlvm.data.dataset import Dataset
 from rlvm.inference import likelihood
 from rlvm.jobs import cache, partition, workdir
+from rlvm.jobs import config as configs
 from rlvm.jobs import experiment as experiments
 from rlvm.training.checkpoint import Checkpoints
 from rlvm.training.state import TrainState
@@ -57,6 +58,19 @@ class Model:
     def likelihood(self, z, x=None) -> Distribution:
         """p(x | z)."""
         return self.bound.likelihood(z, self.experiment.example if x is None else self.batch(x))
+
+    @property
+    def origin(self) -> dict[str, Any]:
+        """Which trained model this is, as fields of a JSON object."""
+        config = self.experiment.config
+        return {
+            "model": config.model.name,
+            "config": config.to_dict(),
+            "config_sha256": configs.sha256(config),
+            "seed": config.seed,
+            "step": int(self.state.step),
+            "checkpoint": self.checkpoint,
+        }
 
     def log_prob(self, x, num_samples: int = 1000, seed: int = 0) -> Array:
         """log p(x) in nats [B]: exact for a density, else importance sampling with S draws."""
