@@ -130,7 +130,9 @@ def test_a_reader_leaves_a_save_under_way_alone(open_checkpoints, abstract, tmp_
     assert_is_step(reader.restore("latest", abstract, SHARDING)[0], 4)
     reader.close()
     assert under_way.exists()
-    open_checkpoints().wait()
+    anew = open_checkpoints()
+    anew.save(state_at(12))  # which waits for the cleaning
+    anew.wait()
     assert not under_way.exists()  # what a run that starts anew finds is of a dead one
     empty = Checkpoints(tmp_path / "elsewhere", writes=False)
     with pytest.raises(ValueError, match="No checkpoint 'best'"):
