@@ -37,6 +37,7 @@ def one_layer(units: int):
     """One stochastic layer, with the paper's tanh layers and independent visibles."""
     tanh = 100 if units <= 16 else 500
     config = darn((units,), (tanh,), autoregressive_visibles=False)
+    config.model.dropout = 0.0
     config.data.name = "binarized_mnist"
     config.optimizer.ema_decay = 0.9995
     config.train.num_steps = 150_000
