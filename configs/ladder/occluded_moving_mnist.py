@@ -8,7 +8,7 @@ alone), `no_prediction` (no auxiliary task), `no_feedback` (no decoder-to-encode
 (the other sequences without labels) and `mean_teacher`. For an accelerator; not run here.
 """
 
-from rlvm.jobs.config import prediction
+from rlvm.jobs.config import half_labelled, prediction
 
 TABLE_5 = (
     # encoder   stride channels filter  decoder   filter
@@ -109,7 +109,7 @@ def get_config(argument: str = "ladder"):
     config.train.eval_every = 800
     config.train.log_every = 100
     config.train.checkpoint_every = 800
-    return config
+    return half_labelled(config)
 
 
 def shrunk(config):

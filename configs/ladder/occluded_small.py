@@ -8,6 +8,7 @@ work, for its decoder cells.
 """
 
 from rlvm.configs.ladder.occluded_moving_mnist import comparison, shrunk
+from rlvm.jobs.config import half_labelled
 
 LADDER = (
     # encoder   stride channels filter  decoder   filter
@@ -36,7 +37,7 @@ def get_config(argument: str = "ladder"):
     config.train.log_every = 100
     config.train.checkpoint_every = 1_000
     config.train.steps_per_dispatch = 20
-    return config
+    return half_labelled(config)
 
 
 def tiny():

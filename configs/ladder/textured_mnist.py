@@ -6,7 +6,7 @@ Argument: `tagger`, `unsupervised` (no class cost), `labels1000` (semi-supervise
 the convolutional baseline. For an accelerator; not run here.
 """
 
-from rlvm.jobs.config import prediction
+from rlvm.jobs.config import half_labelled, prediction
 
 TABLE_9 = (
     # encoder   stride channels filter  decoder   filter
@@ -87,7 +87,7 @@ def get_config(argument: str = "tagger"):
     config.train.eval_every = 4_000
     config.train.log_every = 200
     config.train.checkpoint_every = 4_000
-    return config
+    return half_labelled(config)
 
 
 def shrunk(config):

@@ -17,6 +17,7 @@ import numpy as np
 
 from rlvm.data.buckets import Buckets
 from rlvm.data.dataset import Dataset
+from rlvm.data.labels import FewLabels
 from rlvm.data.shuffle import permute
 from rlvm.types import Array, Batch, PyTree
 
@@ -107,6 +108,17 @@ class BucketSource(DeviceSource):
         return self._buckets.rows(self._key, step, positions)
 
 
+class LabelledSource(DeviceSource):
+    """A split on device of which every batch has the same number of labelled examples."""
+
+    def __init__(self, arrays, batch_size: int, seed: int, decoder, labelled: int):
+        self._parts = FewLabels(np.asarray(arrays["y"]), labelled, batch_size)
+        super().__init__(self._parts.sort(arrays), batch_size, seed, decoder)
+
+    def _rows(self, step: Array, positions: Array) -> Array:
+        return self._parts.rows(self._key, step, positions)
+
+
 class StreamSource:
     """A split too large for a device: Grain shuffles and reads, a dispatch carries its rows.
 
@@ -165,10 +177,12 @@ def training_source(
     steps_per_dispatch: int,
     limit: int = DEVICE_BYTES,
     num_buckets: int = 1,
+    labelled: int = 0,
 ) -> DeviceSource | StreamSource:
     """The source for the train split: on device below `limit` bytes, else streamed by Grain.
 
-    On device, sequences of several lengths come in up to `num_buckets` buckets.
+    On device, sequences of several lengths come in up to `num_buckets` buckets, and `labelled`
+    examples of each batch have labels (0: as many as come).
     """
     arrays = data.splits["train"]
     if batch_size > len(arrays["x"]):
@@ -180,7 +194,14 @@ def training_source(
     if sum(array.nbytes for array in arrays.values()) < limit:
         if num_buckets > 1 and "lengths" in arrays:
             return BucketSource(arrays, batch_size, seed, decoder, num_buckets)
+        if labelled:
+            return LabelledSource(arrays, batch_size, seed, decoder, labelled)
         return DeviceSource(arrays, batch_size, seed, decoder)
+    if labelled:
+        raise ValueError(
+            f"train.labelled_per_batch needs a train split on device, below {limit} bytes; "
+            f"{data.name} has more. Set it to 0."
+        )
     process, number = jax.process_index(), jax.process_count()
     return StreamSource(arrays, batch_size, seed, decoder, steps_per_dispatch, process, number)
 

@@ -115,6 +115,13 @@ def prediction(task: str, selects: str) -> ConfigDict:
     return config
 
 
+def half_labelled(config: ConfigDict) -> ConfigDict:
+    """`config` with labels for half of each batch, where its data set has 1,000 of them in all."""
+    if "/labels1000" in config.data.name:
+        config.train.labelled_per_batch = config.train.batch_size // 2
+    return config
+
+
 def layers(sizes: tuple[int, ...], *activations: str, **more: Any) -> dict[str, Any]:
     """The fields of a feed-forward network: one activation for each width."""
     return {"sizes": sizes, "activations": activations, **more}

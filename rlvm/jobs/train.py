@@ -112,6 +112,7 @@ def set_up(
         config.seed,
         train.steps_per_dispatch,
         num_buckets=train.get("num_buckets", 1),
+        labelled=train.get("labelled_per_batch", 0),
     )
     step = make_step(
         experiment.objective,

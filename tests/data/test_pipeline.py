@@ -190,6 +190,37 @@ def data_set(rows):
     return Dataset("toy", {"train": rows}, {}, "binary", False)
 
 
+LABELS = np.where(np.arange(SIZE) % 3 == 0, ROWS["y"], -1)  # a third of the rows has one
+
+
+def test_a_batch_has_its_number_of_labels():
+    source = training_source(data_set({**ROWS, "y": LABELS}), BATCH, 0, 4, labelled=4)
+    drawn = batches(source, 0, 8)
+    for batch in drawn:
+        np.testing.assert_array_equal(batch["y"] >= 0, [True] * 4 + [False] * 2)
+        np.testing.assert_array_equal(batch["y"][:4], numbers(batch)[:4])
+    for first in range(0, 8, 2):  # an epoch of the eight labelled rows is two batches
+        epoch = np.concatenate([batch["y"][:4] for batch in drawn[first : first + 2]])
+        np.testing.assert_array_equal(np.sort(epoch), LABELS[LABELS >= 0])
+    others = np.concatenate([numbers(batch)[4:] for batch in drawn])  # one epoch of the sixteen
+    np.testing.assert_array_equal(np.sort(others), np.flatnonzero(LABELS < 0))
+    halves = [batches(source, 3, 1, positions=part)[0] for part in np.split(np.arange(BATCH), 2)]
+    together = np.concatenate([numbers(half) for half in halves])
+    np.testing.assert_array_equal(together, numbers(drawn[3]))
+
+
+@pytest.mark.parametrize(
+    ("labelled", "limit", "message"),
+    [
+        (6, 10**6, "labelled_per_batch is 6 of 6: 0 unlabelled examples a batch, of 16 in train"),
+        (4, 100, "labelled_per_batch needs a train split on device, below 100 bytes"),
+    ],
+)
+def test_labels_a_batch_cannot_have_are_refused(labelled, limit, message):
+    with pytest.raises(ValueError, match=message):
+        training_source(data_set({**ROWS, "y": LABELS}), BATCH, 0, 4, limit, labelled=labelled)
+
+
 def test_large_splits_stream():
     kinds = [type(training_source(data_set(ROWS), 6, 0, 4, limit)) for limit in (10**6, 100)]
     assert kinds == [DeviceSource, StreamSource]
