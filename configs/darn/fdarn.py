@@ -15,7 +15,7 @@ from rlvm.configs.darn.binarized_mnist import one_layer
 def get_config(argument: str = ""):
     config = one_layer(400)
     config.model.linear_decoder = True
-    config.objective.sparsity = ConfigDict({"weight": 20.0, "target": 0.05})
+    config.objective.sparsity = ConfigDict({"weight": 20.0, "target": 0.05, "ramp_steps": 50_000})
     return config
 
 

@@ -26,7 +26,7 @@ def get_config(argument: str = "freeway"):
             "visible_period": 14,
         }
     )
-    config.objective.sparsity = ConfigDict({"weight": 20.0, "target": 0.05})
+    config.objective.sparsity = ConfigDict({"weight": 20.0, "target": 0.05, "ramp_steps": 2_000})
     return config
 
 

@@ -129,8 +129,10 @@ def mean_square_gradients(
 def sparse(objective: Objective, model: nn.Module, config: ConfigDict) -> Objective:
     """The objective + weight units (share of units that are 1 - target)^2 for each example.
 
-    The penalty is quadratic in every unit, so that DARN's estimator is exact for it. It reuses the
-    objective's own draw of h (the same keys; the compiler removes the repetition).
+    The penalty is quadratic in every unit, so that DARN's estimator is exact for it. It grows over
+    the first `ramp_steps` updates: at once it would switch off units that mean nothing yet, for
+    good. It reuses the objective's own draw of h (the same keys; the compiler removes the
+    repetition).
     """
     if not isinstance(model, LatentVariable):
         raise ValueError(f"Sparsity needs a LatentVariable; {type(model).__name__} is none.")
@@ -139,7 +141,7 @@ def sparse(objective: Objective, model: nn.Module, config: ConfigDict) -> Object
             f"Sparsity needs a gradient through the units, which '{config.estimator}' does not "
             "give; use objective.estimator=darn or straight_through."
         )
-    weight, target = config.sparsity.weight, config.sparsity.target
+    target, ramp = config.sparsity.target, max(config.sparsity.ramp_steps, 1)
     surrogate = SURROGATES[config.estimator]
 
     def penalized(params, extra, batch, rng):
@@ -148,6 +150,7 @@ def sparse(objective: Objective, model: nn.Module, config: ConfigDict) -> Object
         posterior = model.bind({"params": params}).posterior(batch)
         h, _ = posterior.sample_with(surrogate, keys)  # [S, B, units]
         share = jnp.mean(h, axis=-1)
+        weight = config.sparsity.weight * jnp.minimum((batch["step"] + 1) / ramp, 1.0)
         penalty = weight * h.shape[-1] * jnp.mean(jnp.square(share - target), axis=0)
         terms = {**terms, "active_share": jnp.mean(share, axis=0), "sparsity_penalty": penalty}
         return loss + masked_mean(penalty, batch["mask"]), (extra, terms)

@@ -142,17 +142,22 @@ def test_unknown_update_is_one_clear_line():
         regularizers.weight_noise(squared_error, noise_config("x"))
 
 
-def sparse_objective(weight, target):
+def sparsity(weight, target, ramp_steps=0):
+    return {"weight": weight, "target": target, "ramp_steps": ramp_steps}
+
+
+def sparse_objective(*fields):
     model, params = network("factorial_visibles")
     config = configs.base().objective
-    config = ConfigDict({**config.to_dict(), "sparsity": {"weight": weight, "target": target}})
+    config = ConfigDict({**config.to_dict(), "sparsity": sparsity(*fields)})
     plain = objectives.make(config, model)
     return plain, regularizers.regularized(plain, model, config), model, params
 
 
-def test_sparsity_penalty_is_that_of_the_objectives_own_draw():
-    plain, sparse, model, params = sparse_objective(3.0, 0.25)
-    batch, keys = {**example(), "step": 0}, jax.random.split(jax.random.key(3), 4)
+@pytest.mark.parametrize(("ramp_steps", "grown"), [(0, 1.0), (10, 0.4), (2, 1.0)])
+def test_sparsity_penalty_is_that_of_the_objectives_own_draw(ramp_steps, grown):
+    plain, sparse, model, params = sparse_objective(3.0, 0.25, ramp_steps)
+    batch, keys = {**example(), "step": 3}, jax.random.split(jax.random.key(3), 4)
     loss, (_, terms) = sparse(params, {}, batch, keys)
     h, _ = (
         model.bind({"params": params})
@@ -162,13 +167,13 @@ def test_sparsity_penalty_is_that_of_the_objectives_own_draw():
             objectives.sample_keys(keys, 1),
         )
     )
-    penalty = 3.0 * 4 * (np.asarray(h)[0].mean(-1) - 0.25) ** 2
+    penalty = grown * 3.0 * 4 * (np.asarray(h)[0].mean(-1) - 0.25) ** 2
     np.testing.assert_allclose(terms["sparsity_penalty"], penalty, rtol=1e-6)
     assert float(loss) == pytest.approx(float(plain(params, {}, batch, keys)[0]) + penalty.mean())
 
 
 def test_training_meets_the_sparsity_target():
-    config = darn_config(sparsity={"weight": 30.0, "target": 0.25})
+    config = darn_config(sparsity=sparsity(30.0, 0.25))
     config.optimizer.learning_rate = 0.05
     config.train.num_steps = 300
     batch = example(16)
@@ -183,14 +188,12 @@ def test_training_meets_the_sparsity_target():
 
 
 def test_sparsity_without_a_gradient_through_the_units_is_refused():
-    config = darn_config(
-        sparsity={"weight": 1.0, "target": 0.1}, name="iwae", estimator="vimco", num_samples=2
-    )
+    config = darn_config(sparsity=sparsity(1.0, 0.1), name="iwae", estimator="vimco", num_samples=2)
     with pytest.raises(ValueError, match="which 'vimco' does not"):
         experiment.build(config, example())
 
 
 def test_sparsity_of_a_density_is_refused():
-    config = ConfigDict({"sparsity": {"weight": 1.0, "target": 0.1}, "estimator": "darn"})
+    config = ConfigDict({"sparsity": sparsity(1.0, 0.1), "estimator": "darn"})
     with pytest.raises(ValueError, match="Sparsity needs a LatentVariable; Dense is none"):
         regularizers.regularized(squared_error, nn.Dense(1), config)
