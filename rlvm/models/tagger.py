@@ -18,6 +18,8 @@ from rlvm.models.ladder.table import Layer, Shape, decoder_top, encoder_shapes, 
 from rlvm.nn.normalization import update_statistics
 from rlvm.types import Array, Batch, Distribution, PyTree
 
+LOG_VARIANCE = -4.0  # where v starts: 0.02, the error of a denoised texture
+
 
 class Grouping(nn.Module):
     """One iteration of all groups; they are folded into the batch of one ladder."""
@@ -36,7 +38,7 @@ class Grouping(nn.Module):
         )
         self.image = nn.Conv(self.frame_shape[-1], (1, 1))
         self.mask = nn.Conv(1, (1, 1), use_bias=False)
-        self.log_variance = self.param("log_variance", nn.initializers.constant(-2.0), ())
+        self.log_variance = self.param("log_variance", nn.initializers.constant(LOG_VARIANCE), ())
 
     def __call__(self, carry: PyTree, x: Array, examples: Array | None) -> tuple[PyTree, PyTree]:
         """x~ [B, H, W, C]; carry: z [B, K, H, W, C], log m [B, K, H, W, 1], the ladder's own."""
