@@ -12,9 +12,9 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from rlvm.models.autoregressive import AutoregressiveBernoulli, Hierarchy, split_layers
-from rlvm.models.tiled_darn import TiledBernoulli
+from rlvm.models.tiled_darn import BACKGROUND, TiledBernoulli
 from rlvm.nn.masked import AutoregressiveKernel
-from rlvm.nn.tiled import TiledExpansion, TiledLayer, reduced
+from rlvm.nn.tiled import FullLayer, TiledExpansion, TiledLayer, reduced
 from rlvm.types import Array, Batch
 
 
@@ -49,11 +49,11 @@ class LocalDARN(nn.Module):
             TiledExpansion(below[2], size, stride, self.period, below[:2])
             for below, (size, stride, _) in zip(maps, self.layers, strict=False)
         ]
-        self.to_top = nn.Dense(self.top_units)
-        self.from_top = nn.Dense(math.prod(maps[-1]))
+        self.to_top = FullLayer(self.top_units)
+        self.from_top = FullLayer(math.prod(maps[-1]))
         self.top_bias = self.param("top_bias", nn.initializers.zeros, (self.top_units,))
         self.top_kernel = AutoregressiveKernel(self.top_units)
-        self.background = self.param("background", nn.initializers.zeros, self.image)
+        self.background = self.param("background", nn.initializers.constant(BACKGROUND), self.image)
         shape = (self.visible_size**2 // 2, self.visible_period, self.visible_period)
         self.visible_kernel = self.param("visible_kernel", nn.initializers.zeros, shape)
 

@@ -12,8 +12,10 @@ from ml_collections import ConfigDict
 
 from rlvm.models.autoregressive import AutoregressiveBernoulli, hard_threshold, uniforms
 from rlvm.nn.masked import AutoregressiveKernel
-from rlvm.nn.tiled import TiledExpansion, TiledLayer, banded_sum, reduced
+from rlvm.nn.tiled import FullLayer, TiledExpansion, TiledLayer, banded_sum, reduced
 from rlvm.types import Array, Batch, Surrogate
+
+BACKGROUND = -3.0  # logit that every pixel starts from: edges are rare
 
 
 @flax.struct.dataclass
@@ -96,16 +98,16 @@ class TiledDARN(nn.Module):
             shapes.append(tuple(reduced(n, size, stride) for n in shapes[-1]))
         self.top = (*shapes[-1], self.features)
         self.encode = [TiledLayer(self.features, *layer, self.period) for layer in self.layers]
-        self.to_units = nn.Dense(units)
+        self.to_units = FullLayer(units)
         self.prior_bias = self.param("prior_bias", nn.initializers.zeros, (units,))
         self.prior_kernel = AutoregressiveKernel(units)
-        self.from_units = nn.Dense(self.top[0] * self.top[1] * self.top[2])
+        self.from_units = FullLayer(self.top[0] * self.top[1] * self.top[2])
         outputs = [1, *[self.features] * (len(self.layers) - 1)]
         self.decode = [
             TiledExpansion(outputs[k], *self.layers[k], self.period, shapes[k])
             for k in reversed(range(len(self.layers)))
         ]
-        self.background = self.param("background", nn.initializers.zeros, self.image)
+        self.background = self.param("background", nn.initializers.constant(BACKGROUND), self.image)
         shape = (self.visible_size**2 // 2, self.visible_period, self.visible_period)
         self.visible_kernel = self.param("visible_kernel", nn.initializers.zeros, shape)
 

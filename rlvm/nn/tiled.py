@@ -15,6 +15,23 @@ import numpy as np
 from rlvm.types import Array
 
 
+class FullLayer(nn.Module):
+    """Fully connected: y = x W / sqrt(n) + b, W starting at variance 1.
+
+    The layer beside a local one has thousands of inputs. Without the root, outside of W, a step of
+    Adam would move y by its rate times n, and saturate binary units before they mean anything.
+    """
+
+    features: int
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """[..., n] -> [..., features]."""
+        weights = self.param("weights", nn.initializers.normal(1.0), (x.shape[-1], self.features))
+        bias = self.param("bias", nn.initializers.zeros, (self.features,))
+        return (x @ weights) / x.shape[-1] ** 0.5 + bias
+
+
 def window(size: int) -> np.ndarray:
     """All offsets (row, column) of a kernel, from its top left corner: [size^2, 2]."""
     rows, columns = np.divmod(np.arange(size * size), size)
