@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from rlvm.types import Array, Surrogate
 
 BLOCK = 16  # units drawn one by one between two matmuls
-SEGMENTS, LEAST_UNITS = 8, 128  # a vector of that many units is drawn in so many segments
+SEGMENT = 128  # units, about, that one matmul of full width then passes on
 
 
 def uniforms(rng: Array, units: int) -> Array:
@@ -119,8 +119,7 @@ def sample_blocked(
     stand first inside, so that one unit of all chains is contiguous.
     """
     units = logits.shape[-1]
-    segments = SEGMENTS if units >= LEAST_UNITS else 1
-    length = -(-units // segments)
+    length = -(-units // max(round(units / SEGMENT), 1))
     logits, noise = jnp.moveaxis(logits, -1, 0), jnp.moveaxis(noise, -1, 0)  # [D, ...]
     drawn: list[Array] = []
     for start in range(0, units, length):
