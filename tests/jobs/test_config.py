@@ -56,3 +56,16 @@ def test_differences_name_keys_and_ignore_step_counts():
     old = runs.small_config()
     new = runs.small_config(**{"seed": 2, "train.num_steps": 99, "train.log_every": 1})
     assert configs.differences(old, new) == ["seed: 0 -> 2"]
+
+
+@pytest.mark.parametrize(
+    ("name", "labelled"),
+    [
+        ("ladder/occluded_small:semi_supervised", 8),
+        ("ladder/occluded_moving_mnist:mean_teacher", 32),
+        ("ladder/textured_mnist:labels1000", 8),
+        ("ladder/occluded_small:labels_only", 0),
+    ],
+)
+def test_few_labels_come_in_half_of_every_batch(name, labelled):
+    assert configs.load(name).train.get("labelled_per_batch", 0) == labelled
