@@ -18,6 +18,8 @@ RNG = np.random.default_rng(0)
         ((5, 4), (4, 4), (1, 1), (2, 2)),
         ((3, 3), (2, 3), (1, 1), (3, 3)),
         ((9, 9), (6, 6), (1, 1), (1, 1)),
+        ((11, 10), (8, 8), (2, 2), (1, 1)),
+        ((4, 3), (6, 6), (1, 1), (2, 2)),
     ],
 )
 def test_patches_and_gradients_are_those_of_the_convolution(size, taps, strides, up):
