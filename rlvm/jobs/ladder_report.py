@@ -107,6 +107,8 @@ def network(config: Mapping[str, Any]) -> str:
         parts.append("no prediction task")
     if objective["consistency_weight"]:
         parts.append("Mean Teacher")
+    if config["data"].get("with_validation", False):
+        parts.append("train + validation")
     return ", ".join(parts)
 
 
