@@ -224,10 +224,12 @@ def sha256(config: ConfigDict) -> str:
 def from_json(text: str) -> ConfigDict:
     """The config that `to_json` wrote; lists become the tuples they were.
 
-    A config recorded before a field of `base` existed had its default.
+    A config recorded before a field of `base`, or of `prediction`, existed had its default.
     """
-    config = base()
-    config.update(tuples(json.loads(text)))
+    fields = tuples(json.loads(text))
+    predicts = fields.get("objective", {}).get("name") == "prediction"
+    config = prediction("", "") if predicts else base()
+    config.update(fields)
     return config.lock()
 
 

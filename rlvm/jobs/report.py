@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from rlvm.jobs import config as configs
 from rlvm.training.metrics import validate
 
 HEADER = ("data set", "model", "NLL", "how", "bound", "distortion", "rate", "active", "minutes")
@@ -93,8 +94,8 @@ def by_seed(results: Iterable[Mapping[str, Any]]) -> list[list[Mapping[str, Any]
     for result in results:
         asked = {k: result[k] for k in ("split", "estimator", "num_examples", "num_samples")}
         asked |= {"step": None if result["checkpoint"].startswith("best") else result["step"]}
-        config = {k: v for k, v in result["config"].items() if k != "seed"}
-        key = json.dumps([result["dataset"], asked, config], sort_keys=True)
+        config = configs.from_json(json.dumps({**result["config"], "seed": 0}))
+        key = json.dumps([result["dataset"], asked, configs.to_json(config)], sort_keys=True)
         while result["seed"] in {other["seed"] for other in groups.get(key, [])}:
             key += " again"  # another checkpoint of that seed, or another repeat
         groups.setdefault(key, []).append(result)

@@ -58,6 +58,13 @@ def test_differences_name_keys_and_ignore_step_counts():
     assert configs.differences(old, new) == ["seed: 0 -> 2"]
 
 
+def test_a_record_older_than_a_field_of_prediction_has_its_default():
+    config = configs.load("ladder/occluded_small")
+    record = config.to_dict()
+    del record["optimizer"]["least_scale"], record["objective"]["drop"]
+    assert configs.differences(configs.from_json(json.dumps(record)), config) == []
+
+
 @pytest.mark.parametrize(
     ("name", "labelled"),
     [
