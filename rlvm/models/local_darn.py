@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from rlvm.models.autoregressive import AutoregressiveBernoulli, Hierarchy, split_layers
-from rlvm.models.tiled_darn import BACKGROUND, TiledBernoulli
+from rlvm.models.tiled_darn import BACKGROUND, QUIET, TiledBernoulli
 from rlvm.nn.masked import AutoregressiveKernel
 from rlvm.nn.tiled import FullLayer, TiledExpansion, TiledLayer, reduced
 from rlvm.types import Array, Batch
@@ -46,8 +46,8 @@ class LocalDARN(nn.Module):
         maps = [(*self.image, 1), *self.layer_shapes()[:-1]]
         self.encode = [TiledLayer(f, size, stride, self.period) for size, stride, f in self.layers]
         self.decode = [
-            TiledExpansion(below[2], size, stride, self.period, below[:2])
-            for below, (size, stride, _) in zip(maps, self.layers, strict=False)
+            TiledExpansion(below[2], size, stride, self.period, below[:2], 1.0 if k else QUIET)
+            for k, (below, (size, stride, _)) in enumerate(zip(maps, self.layers, strict=False))
         ]
         self.to_top = FullLayer(self.top_units)
         self.from_top = FullLayer(math.prod(maps[-1]))

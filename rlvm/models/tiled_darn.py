@@ -16,6 +16,7 @@ from rlvm.nn.tiled import FullLayer, TiledExpansion, TiledLayer, banded_sum, red
 from rlvm.types import Array, Batch, Surrogate
 
 BACKGROUND = -3.0  # logit that every pixel starts from: edges are rare
+QUIET = 0.01  # gain of the layer to the pixels: what units mean is noise at first, of 33,000 pixels
 
 
 @flax.struct.dataclass
@@ -104,7 +105,7 @@ class TiledDARN(nn.Module):
         self.from_units = FullLayer(self.top[0] * self.top[1] * self.top[2])
         outputs = [1, *[self.features] * (len(self.layers) - 1)]
         self.decode = [
-            TiledExpansion(outputs[k], *self.layers[k], self.period, shapes[k])
+            TiledExpansion(outputs[k], *self.layers[k], self.period, shapes[k], 1.0 if k else QUIET)
             for k in reversed(range(len(self.layers)))
         ]
         self.background = self.param("background", nn.initializers.constant(BACKGROUND), self.image)

@@ -142,18 +142,22 @@ class TiledLayer(nn.Module):
 
 
 class TiledExpansion(nn.Module):
-    """The transpose of a `TiledLayer`: from its outputs to an image of `shape`."""
+    """The transpose of a `TiledLayer`: from its outputs to an image of `shape`.
+
+    `gain` scales the weights it starts with.
+    """
 
     features: int
     size: int
     stride: int
     period: int
     shape: tuple[int, int]
+    gain: float = 1.0
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
         """[B, rows, columns, C] -> [B, *shape, features]; the biases repeat with the period."""
-        kernel = tiled_kernel(self, self.features, x.shape[-1])
+        kernel = tiled_kernel(self, self.features, x.shape[-1], self.gain)
         image = jax.ShapeDtypeStruct((x.shape[0], *self.shape, self.features), x.dtype)
 
         def forward(image):
@@ -164,9 +168,9 @@ class TiledExpansion(nn.Module):
         return out + tiled_map(bias, self.shape)
 
 
-def tiled_kernel(layer: nn.Module, inputs: int, outputs: int) -> Array:
+def tiled_kernel(layer: nn.Module, inputs: int, outputs: int, gain: float = 1.0) -> Array:
     """The filter banks of a layer: [size, size, P, P, inputs, outputs]."""
-    scale = 1.0 / np.sqrt(layer.size**2 * inputs)
+    scale = gain / np.sqrt(layer.size**2 * inputs)
     shape = (layer.size, layer.size, layer.period, layer.period, inputs, outputs)
     return layer.param("kernel", nn.initializers.normal(scale), shape)
 
