@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from rlvm.models.autoregressive import AutoregressiveBernoulli, Hierarchy, split_layers
-from rlvm.models.tiled_darn import BACKGROUND, QUIET, TiledBernoulli
+from rlvm.models.tiled_darn import QUIET, TiledBernoulli, background
 from rlvm.nn.masked import AutoregressiveKernel
 from rlvm.nn.tiled import FullLayer, TiledExpansion, TiledLayer, reduced
 from rlvm.types import Array, Batch
@@ -53,7 +53,7 @@ class LocalDARN(nn.Module):
         self.from_top = FullLayer(math.prod(maps[-1]))
         self.top_bias = self.param("top_bias", nn.initializers.zeros, (self.top_units,))
         self.top_kernel = AutoregressiveKernel(self.top_units)
-        self.background = self.param("background", nn.initializers.constant(BACKGROUND), self.image)
+        self.background = background(self)
         shape = (self.visible_size**2 // 2, self.visible_period, self.visible_period)
         self.visible_kernel = self.param("visible_kernel", nn.initializers.zeros, shape)
 

@@ -16,6 +16,7 @@ from rlvm.nn.tiled import FullLayer, TiledExpansion, TiledLayer, banded_sum, red
 from rlvm.types import Array, Batch, Surrogate
 
 BACKGROUND = -3.0  # logit that every pixel starts from: edges are rare
+HASTE = 30.0  # how much faster a pixel's bias learns than weights: else units saturate to be it
 QUIET = 0.01  # gain of the layer to the pixels: what units mean is noise at first, of 33,000 pixels
 
 
@@ -81,6 +82,12 @@ class TiledBernoulli:
         return image[(..., *cut)]
 
 
+def background(model: nn.Module) -> Array:
+    """A bias for each pixel of `model.image`, the same in all images: [H, W]."""
+    start = nn.initializers.constant(BACKGROUND / HASTE)
+    return HASTE * model.param("background", start, model.image)
+
+
 class TiledDARN(nn.Module):
     """q(h|x), p(h) and p(x|h) with tiled layers `(size, stride)` of the same number of features."""
 
@@ -108,7 +115,7 @@ class TiledDARN(nn.Module):
             TiledExpansion(outputs[k], *self.layers[k], self.period, shapes[k], 1.0 if k else QUIET)
             for k in reversed(range(len(self.layers)))
         ]
-        self.background = self.param("background", nn.initializers.constant(BACKGROUND), self.image)
+        self.background = background(self)
         shape = (self.visible_size**2 // 2, self.visible_period, self.visible_period)
         self.visible_kernel = self.param("visible_kernel", nn.initializers.zeros, shape)
 
