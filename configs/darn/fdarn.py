@@ -4,7 +4,7 @@ python launch/train.py --config=configs/darn/fdarn.py --workdir=runs/fdarn
 
 The decoder is linear in h: a draw costs n_s (n_x + n_h) = 20 (784 + 400) = 23,680 multiplications
 (`launch/sample.py` counts them); the paper gives 2.4e4. Its bound is 96.1 (table 2).
-About 7 ms a step on one core (AMD EPYC).
+About 9 ms a step on one core (AMD EPYC).
 """
 
 from ml_collections import ConfigDict
