@@ -12,9 +12,9 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from rlvm.models.autoregressive import AutoregressiveBernoulli, Hierarchy, split_layers
-from rlvm.models.tiled_darn import QUIET, TiledBernoulli, background
+from rlvm.models.tiled_darn import TiledBernoulli
 from rlvm.nn.masked import AutoregressiveKernel
-from rlvm.nn.tiled import FullLayer, TiledExpansion, TiledLayer, reduced
+from rlvm.nn.tiled import TiledExpansion, TiledLayer, reduced
 from rlvm.types import Array, Batch
 
 
@@ -46,14 +46,14 @@ class LocalDARN(nn.Module):
         maps = [(*self.image, 1), *self.layer_shapes()[:-1]]
         self.encode = [TiledLayer(f, size, stride, self.period) for size, stride, f in self.layers]
         self.decode = [
-            TiledExpansion(below[2], size, stride, self.period, below[:2], 1.0 if k else QUIET)
-            for k, (below, (size, stride, _)) in enumerate(zip(maps, self.layers, strict=False))
+            TiledExpansion(below[2], size, stride, self.period, below[:2])
+            for below, (size, stride, _) in zip(maps, self.layers, strict=False)
         ]
-        self.to_top = FullLayer(self.top_units)
-        self.from_top = FullLayer(math.prod(maps[-1]))
+        self.to_top = nn.Dense(self.top_units)
+        self.from_top = nn.Dense(math.prod(maps[-1]))
         self.top_bias = self.param("top_bias", nn.initializers.zeros, (self.top_units,))
         self.top_kernel = AutoregressiveKernel(self.top_units)
-        self.background = background(self)
+        self.background = self.param("background", nn.initializers.zeros, self.image)
         shape = (self.visible_size**2 // 2, self.visible_period, self.visible_period)
         self.visible_kernel = self.param("visible_kernel", nn.initializers.zeros, shape)
 

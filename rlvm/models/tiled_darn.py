@@ -12,12 +12,8 @@ from ml_collections import ConfigDict
 
 from rlvm.models.autoregressive import AutoregressiveBernoulli, hard_threshold, uniforms
 from rlvm.nn.masked import AutoregressiveKernel
-from rlvm.nn.tiled import FullLayer, TiledExpansion, TiledLayer, banded_sum, reduced
+from rlvm.nn.tiled import TiledExpansion, TiledLayer, banded_sum, reduced
 from rlvm.types import Array, Batch, Surrogate
-
-BACKGROUND = -3.0  # logit that every pixel starts from: edges are rare
-HASTE = 30.0  # how much faster a pixel's bias learns than weights: else units saturate to be it
-QUIET = 0.01  # gain of the layer to the pixels: what units mean is noise at first, of 33,000 pixels
 
 
 @flax.struct.dataclass
@@ -82,12 +78,6 @@ class TiledBernoulli:
         return image[(..., *cut)]
 
 
-def background(model: nn.Module) -> Array:
-    """A bias for each pixel of `model.image`, the same in all images: [H, W]."""
-    start = nn.initializers.constant(BACKGROUND / HASTE)
-    return HASTE * model.param("background", start, model.image)
-
-
 class TiledDARN(nn.Module):
     """q(h|x), p(h) and p(x|h) with tiled layers `(size, stride)` of the same number of features."""
 
@@ -106,16 +96,16 @@ class TiledDARN(nn.Module):
             shapes.append(tuple(reduced(n, size, stride) for n in shapes[-1]))
         self.top = (*shapes[-1], self.features)
         self.encode = [TiledLayer(self.features, *layer, self.period) for layer in self.layers]
-        self.to_units = FullLayer(units)
+        self.to_units = nn.Dense(units)
         self.prior_bias = self.param("prior_bias", nn.initializers.zeros, (units,))
         self.prior_kernel = AutoregressiveKernel(units)
-        self.from_units = FullLayer(self.top[0] * self.top[1] * self.top[2])
+        self.from_units = nn.Dense(self.top[0] * self.top[1] * self.top[2])
         outputs = [1, *[self.features] * (len(self.layers) - 1)]
         self.decode = [
-            TiledExpansion(outputs[k], *self.layers[k], self.period, shapes[k], 1.0 if k else QUIET)
+            TiledExpansion(outputs[k], *self.layers[k], self.period, shapes[k])
             for k in reversed(range(len(self.layers)))
         ]
-        self.background = background(self)
+        self.background = self.param("background", nn.initializers.zeros, self.image)
         shape = (self.visible_size**2 // 2, self.visible_period, self.visible_period)
         self.visible_kernel = self.param("visible_kernel", nn.initializers.zeros, shape)
 

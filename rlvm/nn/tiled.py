@@ -15,23 +15,6 @@ import numpy as np
 from rlvm.types import Array
 
 
-class FullLayer(nn.Module):
-    """Fully connected: y = x W / sqrt(n) + b, W starting at variance 1.
-
-    The layer beside a local one has thousands of inputs. Without the root, outside of W, a step of
-    Adam would move y by its rate times n, and saturate binary units before they mean anything.
-    """
-
-    features: int
-
-    @nn.compact
-    def __call__(self, x: Array) -> Array:
-        """[..., n] -> [..., features]."""
-        weights = self.param("weights", nn.initializers.normal(1.0), (x.shape[-1], self.features))
-        bias = self.param("bias", nn.initializers.zeros, (self.features,))
-        return (x @ weights) / x.shape[-1] ** 0.5 + bias
-
-
 def window(size: int) -> np.ndarray:
     """All offsets (row, column) of a kernel, from its top left corner: [size^2, 2]."""
     rows, columns = np.divmod(np.arange(size * size), size)
@@ -142,22 +125,18 @@ class TiledLayer(nn.Module):
 
 
 class TiledExpansion(nn.Module):
-    """The transpose of a `TiledLayer`: from its outputs to an image of `shape`.
-
-    `gain` scales the weights it starts with.
-    """
+    """The transpose of a `TiledLayer`: from its outputs to an image of `shape`."""
 
     features: int
     size: int
     stride: int
     period: int
     shape: tuple[int, int]
-    gain: float = 1.0
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
         """[B, rows, columns, C] -> [B, *shape, features]; the biases repeat with the period."""
-        kernel = tiled_kernel(self, self.features, x.shape[-1], self.gain)
+        kernel = tiled_kernel(self, self.features, x.shape[-1])
         image = jax.ShapeDtypeStruct((x.shape[0], *self.shape, self.features), x.dtype)
 
         def forward(image):
@@ -168,9 +147,9 @@ class TiledExpansion(nn.Module):
         return out + tiled_map(bias, self.shape)
 
 
-def tiled_kernel(layer: nn.Module, inputs: int, outputs: int, gain: float = 1.0) -> Array:
+def tiled_kernel(layer: nn.Module, inputs: int, outputs: int) -> Array:
     """The filter banks of a layer: [size, size, P, P, inputs, outputs]."""
-    scale = gain / np.sqrt(layer.size**2 * inputs)
+    scale = 1.0 / np.sqrt(layer.size**2 * inputs)
     shape = (layer.size, layer.size, layer.period, layer.period, inputs, outputs)
     return layer.param("kernel", nn.initializers.normal(scale), shape)
 

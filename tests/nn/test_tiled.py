@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from rlvm.nn.tiled import (
-    FullLayer,
     TiledExpansion,
     TiledLayer,
     banded_sum,
@@ -84,11 +83,3 @@ def test_banded_sum_is_the_dense_matrix():
 def test_tiles_repeat():
     banks = jnp.arange(4.0).reshape(2, 2)
     np.testing.assert_array_equal(tiled_map(banks, (3, 3)), [[0, 1, 0], [2, 3, 2], [0, 1, 0]])
-
-
-def test_a_full_layer_divides_by_the_root_of_its_inputs():
-    x = np.random.default_rng(0).normal(size=(4, 900)).astype(np.float32)
-    y, variables = FullLayer(50).init_with_output(jax.random.key(0), x)
-    weights = np.asarray(variables["params"]["weights"], np.float64)
-    np.testing.assert_allclose(y, x @ weights / 30, atol=1e-4)
-    assert 0.9 < np.std(y) < 1.1
