@@ -85,18 +85,18 @@ def annealed(terms: Terms, config: ConfigDict, step: Array) -> Array:
     rate = terms["rate"]  # of few samples it may be negative: not to be clipped at 0
     if config.free_bits:
         rate = jnp.maximum(rate, config.free_bits)
-    return terms["distortion"] + warmup(config, step) * rate
+    return terms["distortion"] + warmup(config.kl_warmup_steps, step) * rate
 
 
-def warmup(config: ConfigDict, step: Array) -> Array:
-    """The weight beta of the rate: rises linearly to 1 over `kl_warmup_steps`."""
-    return jnp.minimum(1.0, (step + 1) / max(config.kl_warmup_steps, 1))
+def warmup(num_steps: int, step: Array) -> Array:
+    """A weight that rises linearly to 1 over the first `num_steps` updates."""
+    return jnp.minimum(1.0, (step + 1) / max(num_steps, 1))
 
 
 def rate_slope(terms: Terms, config: ConfigDict, step: Array) -> Array:
     """How `annealed` grows with the rate: beta, or 0 within the free bits: [B]."""
     counts = (terms["rate"] > config.free_bits) if config.free_bits else 1.0
-    return warmup(config, step) * counts
+    return warmup(config.kl_warmup_steps, step) * counts
 
 
 def description_length(model: nn.Module, config: ConfigDict) -> Objective:

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from rlvm.inference.estimators import SURROGATES
-from rlvm.inference.objectives import SCORE_FUNCTION, masked_mean, sample_keys
+from rlvm.inference.objectives import SCORE_FUNCTION, masked_mean, sample_keys, warmup
 from rlvm.types import Array, Batch, LatentVariable, Objective, PyTree
 
 NOISE = "weight_noise"  # its subtree of params: log s of every weight
@@ -141,7 +141,7 @@ def sparse(objective: Objective, model: nn.Module, config: ConfigDict) -> Object
             f"Sparsity needs a gradient through the units, which '{config.estimator}' does not "
             "give; use objective.estimator=darn or straight_through."
         )
-    target, ramp = config.sparsity.target, max(config.sparsity.ramp_steps, 1)
+    target = config.sparsity.target
     surrogate = SURROGATES[config.estimator]
 
     def penalized(params, extra, batch, rng):
@@ -150,7 +150,7 @@ def sparse(objective: Objective, model: nn.Module, config: ConfigDict) -> Object
         posterior = model.bind({"params": params}).posterior(batch)
         h, _ = posterior.sample_with(surrogate, keys)  # [S, B, units]
         share = jnp.mean(h, axis=-1)
-        weight = config.sparsity.weight * jnp.minimum((batch["step"] + 1) / ramp, 1.0)
+        weight = config.sparsity.weight * warmup(config.sparsity.ramp_steps, batch["step"])
         penalty = weight * h.shape[-1] * jnp.mean(jnp.square(share - target), axis=0)
         terms = {**terms, "active_share": jnp.mean(share, axis=0), "sparsity_penalty": penalty}
         return loss + masked_mean(penalty, batch["mask"]), (extra, terms)

@@ -8,7 +8,7 @@ from flax import linen as nn
 from ml_collections import ConfigDict
 
 from rlvm.models.ladder.table import parse
-from rlvm.models.tagger import LOG_VARIANCE, Grouping, RTagger, build, class_logits, mixture
+from rlvm.models.tagger import Grouping, RTagger, build, class_logits, mixture
 
 RNG = np.random.default_rng(0)
 B, K, SIDE = 2, 3, 8
@@ -93,7 +93,7 @@ def test_a_group_reads_its_image_error_mask_and_likelihood():
     arrays = [jnp.asarray(a, jnp.float32) for a in (x, z, np.log(m))]
     variables = Inputs().init(jax.random.key(0), *arrays)
     got = np.asarray(Inputs().apply(variables, *arrays))
-    variance = np.exp(LOG_VARIANCE) + 0.2**2
+    variance = np.exp(-4.0) + 0.2**2
     p = np.exp(-0.5 * (x - z) ** 2 / variance)
     want = np.concatenate([z, m * (x - z), m, p / p.sum(1, keepdims=True)], -1)
     np.testing.assert_allclose(got, want, rtol=2e-5, atol=1e-6)
