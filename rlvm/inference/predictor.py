@@ -55,7 +55,7 @@ def evaluated(config: ConfigDict) -> Callable[[Predictor, Batch, Array], Terms]:
     def terms(model: Predictor, batch: Batch, keys: Array) -> Terms:
         _, outputs = model(model.initial_carry(keys, batch), batch)
         found = measured(outputs, batch, config)
-        if config.task == "next_frame":
+        if config.task == "next_frame" and hasattr(outputs["prediction"], "mean"):
             found["squared_error"] = frame_error(outputs["prediction"], batch)
         if "log_m" in outputs and "segments" in batch:
             found |= segmentation(outputs["log_m"], batch["segments"])

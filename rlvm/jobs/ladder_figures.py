@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import jax
 import numpy as np
@@ -10,7 +11,7 @@ from rlvm.data.dataset import Dataset
 from rlvm.data.pipeline import Decoder, evaluation_batches, example_keys, stored_one
 from rlvm.jobs import experiment as experiments
 from rlvm.jobs import figures, load, workdir
-from rlvm.types import Predictor, PyTree
+from rlvm.types import Array, Predictor, PyTree
 
 PLOTS = ("data", "frames", "groups")
 NEEDED = {"frames": "a network that predicts frames", "groups": "a tagger"}
@@ -64,10 +65,18 @@ def passed(model: load.Model, data: Dataset, split: str, count: int):
         bound = model.experiment.model.bind(variables)
         _, outputs = bound(bound.initial_carry(keys, batch), batch)
         if "prediction" in outputs:
-            outputs["prediction"] = outputs["prediction"].mean()
+            outputs["prediction"] = shown(outputs["prediction"], keys)
         return outputs
 
     return jax.tree.map(np.asarray, (dict(batch), run(model.variables, batch)))
+
+
+def shown(predicted: Any, keys: Array) -> Array:
+    """The mean of a prediction [B, T, ...], or one draw where the mean has no closed form."""
+    if hasattr(predicted, "mean"):
+        return predicted.mean()
+    num_frames = predicted.logits.shape[1]
+    return predicted.sample(jax.vmap(lambda key: jax.random.split(key, num_frames))(keys))
 
 
 def data_figure(data: Dataset, count: int = 5):

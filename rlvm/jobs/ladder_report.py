@@ -80,7 +80,7 @@ def extra_of(name: str, result: Result) -> float:
 
 def is_music(result: Result) -> bool:
     """Whether the NLL is that of keys: one of fixed variance says no more than its error."""
-    return result["config"]["model"].get("observation") == "keys"
+    return result["config"]["model"].get("observation") in ("keys", "chords")
 
 
 def predicts(result: Result) -> bool:
@@ -105,6 +105,8 @@ def network(config: Mapping[str, Any]) -> str:
         parts.append("no decoder-to-encoder connections")
     if not objective["prediction_weight"]:
         parts.append("no prediction task")
+    if model.get("observation") == "chords":
+        parts.append("keys given lower ones")
     if objective["consistency_weight"]:
         parts.append("Mean Teacher")
     if config["data"].get("with_validation", False):

@@ -1,5 +1,7 @@
 """The Recurrent Ladder against its recursion written out, and its tables."""
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -138,6 +140,28 @@ def test_no_frame_sees_a_later_one():
     np.testing.assert_array_equal(got["logits"][:, :2], want["logits"][:, :2])
     change = np.abs(got["prediction"].distribution.logits - want["prediction"].distribution.logits)
     assert change[:, :2].max() == 0 and change[:, 2].max() > 1e-4 and change[:, 3].max() > 1e-4
+
+
+def test_the_keys_of_a_chord_see_the_lower_ones_and_all_frames_have_probability_one():
+    num_keys = 6
+    model = RLadder(parse(SMALL), (1, num_keys, 1), observation="chords")
+    batch = rolls(num_keys)
+    variables = initialized(model, batch)
+    _, outputs = model.apply(variables, None, batch)
+    keys = RLadder(parse(SMALL), (1, num_keys, 1), observation="keys")
+    _, apart = keys.apply(variables, None, batch)
+
+    kernel = np.asarray(variables["params"]["chords"]["kernel"], np.float64)
+    logits = np.asarray(apart["prediction"].distribution.logits, np.float64)
+    frames = np.array(list(itertools.product((0.0, 1.0), repeat=num_keys)))
+    got = np.stack([outputs["prediction"].log_prob(jnp.asarray(frame)) for frame in frames])
+    want = np.zeros_like(got)
+    for n, frame in enumerate(frames):
+        for key in range(num_keys):
+            logit = logits[..., key] + frame[:key] @ kernel[:key, key]
+            want[n] += frame[key] * logit - np.logaddexp(0.0, logit)
+    np.testing.assert_allclose(got, want, atol=2e-5)
+    np.testing.assert_allclose(np.exp(got).sum(axis=0), 1.0, atol=1e-5)
 
 
 def test_static_iterations_have_statistics_of_their_own():

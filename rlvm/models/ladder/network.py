@@ -7,13 +7,15 @@ import jax.numpy as jnp
 from flax import linen as nn
 from ml_collections import ConfigDict
 
+from rlvm.models.autoregressive import AutoregressiveBernoulli
 from rlvm.models.distributions import Bernoulli, Independent, Normal
 from rlvm.models.ladder.iteration import Iteration
 from rlvm.models.ladder.table import Layer, Shape, encoder_shapes, parse
+from rlvm.nn.masked import AutoregressiveKernel
 from rlvm.nn.normalization import update_statistics
 from rlvm.types import Array, Batch, Distribution, PyTree
 
-OBSERVATIONS = ("gaussian", "bernoulli", "keys")
+OBSERVATIONS = ("gaussian", "bernoulli", "keys", "chords")
 
 
 class RLadder(nn.Module):
@@ -21,9 +23,11 @@ class RLadder(nn.Module):
 
     Outputs carry the axis T of frames or iterations behind the batch: `logits` [B, T, classes] of
     the SoftMax row, and `prediction`, what the bottom of the decoder says about the next frame or
-    the clean input: 'gaussian' (d_0 is the mean, variance 1), 'bernoulli' (d_0 are the logits) or
-    'keys' (a dense map from d_0 to one logit a key, for table 8). With `segment` the backward pass
-    over T frames keeps T / segment + segment carries in place of T, for one more forward pass.
+    the clean input: 'gaussian' (d_0 is the mean, variance 1), 'bernoulli' (d_0 are the logits),
+    'keys' (a dense map from d_0 to one logit a key, for table 8) or 'chords' (the same, and each
+    key also sees the lower ones of its frame, through DARN's triangular kernel). With `segment` the
+    backward pass over T frames keeps T / segment + segment carries in place of T, for one more
+    forward pass.
     """
 
     layers: tuple[Layer, ...]
@@ -107,12 +111,15 @@ class RLadder(nn.Module):
             return mask
         return mask[:, None] * frame_mask(batch, frames.shape[1])
 
-    def _observed(self, frame: Array, x: Array) -> Distribution:
+    def _observed(self, frame: Array, x: Array) -> Distribution | AutoregressiveBernoulli:
         lead = frame.shape[:2]
         event = x.shape[len(self._lead(x)) :]
-        if self.observation == "keys":
+        if self.observation in ("keys", "chords"):
             flat = frame.reshape(*lead, -1)
             frame = nn.Dense(flat.shape[-1], name="keys")(flat)
+        if self.observation == "chords":
+            kernel = AutoregressiveKernel(frame.shape[-1], name="chords")()
+            return AutoregressiveBernoulli(frame, kernel)
         frame = frame.reshape(*lead, *event)
         if self.observation == "gaussian":
             return Independent(Normal(frame, jnp.ones_like(frame)), len(event))
