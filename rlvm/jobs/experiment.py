@@ -15,12 +15,14 @@ from ml_collections import ConfigDict
 import rlvm.models
 from rlvm.data import dataset
 from rlvm.data.dataset import Dataset
-from rlvm.data.pipeline import Decoder
+from rlvm.data.pipeline import Decoder, stored_one
 from rlvm.inference import objectives, predictor, regularizers
 from rlvm.training import optimizer as optimizers
 from rlvm.training import parallel, precision
 from rlvm.training import state as states
 from rlvm.types import Objective, Predictor, PyTree
+
+AVERAGED = 1_000  # training examples whose average a model is initialised with
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,8 +117,18 @@ def model_names(names: list[str]) -> list[str]:
 
 
 def example_batch(data: Dataset, size: int = 2) -> dict[str, np.ndarray]:
-    """A batch of the data's shapes and types, from which a model reads its sizes."""
+    """A batch of the data's shapes and types, from which a model reads its sizes.
+
+    Binary examples of one length are all the average of up to AVERAGED of the training split: a
+    model may start its biases there.
+    """
     train = data.splits["train"]
     rows = {name: np.asarray(array[np.zeros(size, int)]) for name, array in train.items()}
     keys = jax.random.split(jax.random.key(0), size)
-    return jax.tree.map(np.asarray, dict(Decoder(data.kind, data.binarize)(rows, keys)))
+    batch = jax.tree.map(np.asarray, dict(Decoder(data.kind, data.binarize)(rows, keys)))
+    if data.kind == "binary" and "lengths" not in train:
+        last = len(train["x"]) - 1
+        some = np.linspace(0, last, min(last + 1, AVERAGED)).astype(int)
+        average = np.asarray(train["x"][some]).mean(axis=0) / stored_one(data.kind, data.binarize)
+        batch["x"] = np.broadcast_to(average, batch["x"].shape).astype(batch["x"].dtype)
+    return batch

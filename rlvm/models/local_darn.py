@@ -13,6 +13,7 @@ from ml_collections import ConfigDict
 
 from rlvm.models.autoregressive import AutoregressiveBernoulli, Hierarchy, split_layers
 from rlvm.models.tiled_darn import TiledBernoulli
+from rlvm.nn.average import Background, Centered
 from rlvm.nn.masked import AutoregressiveKernel
 from rlvm.nn.tiled import TiledExpansion, TiledLayer, reduced
 from rlvm.types import Array, Batch
@@ -53,7 +54,7 @@ class LocalDARN(nn.Module):
         self.from_top = nn.Dense(math.prod(maps[-1]))
         self.top_bias = self.param("top_bias", nn.initializers.zeros, (self.top_units,))
         self.top_kernel = AutoregressiveKernel(self.top_units)
-        self.background = self.param("background", nn.initializers.zeros, self.image)
+        self.centered, self.background = Centered(), Background(self.image)
         shape = (self.visible_size**2 // 2, self.visible_period, self.visible_period)
         self.visible_kernel = self.param("visible_kernel", nn.initializers.zeros, shape)
 
@@ -83,7 +84,7 @@ class LocalDARN(nn.Module):
 
         def conditional(k, drawn):
             if k == 0:
-                logits = self.encode[0](batch["x"][..., None])
+                logits = self.encode[0](self.centered(batch["x"])[..., None])
                 return AutoregressiveBernoulli(logits.reshape(len(batch["x"]), -1))
             if k == top:
                 return AutoregressiveBernoulli(self.to_top(drawn[top - 1]))
@@ -93,10 +94,9 @@ class LocalDARN(nn.Module):
 
     def likelihood(self, z: Array, batch: Batch) -> TiledBernoulli:
         """p(x|h); the background, a bias for each pixel, is learned once for all images."""
-        del batch
         lowest = split_layers(z, self.stochastic_units)[0]
         logits = self._apply(self.decode[0], lowest, 0).reshape(*z.shape[:-1], *self.image)
-        return TiledBernoulli(logits + self.background, self.visible_kernel)
+        return TiledBernoulli(logits + self.background(batch.get("x")), self.visible_kernel)
 
     def _apply(self, layer: nn.Module, units: Array, k: int) -> Array:
         """A tiled layer on the flat units [..., n] of stochastic layer k: [..., m]."""

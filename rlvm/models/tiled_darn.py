@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from rlvm.models.autoregressive import AutoregressiveBernoulli, hard_threshold, uniforms
+from rlvm.nn.average import Background, Centered
 from rlvm.nn.masked import AutoregressiveKernel
 from rlvm.nn.tiled import TiledExpansion, TiledLayer, banded_sum, reduced
 from rlvm.types import Array, Batch, Surrogate
@@ -105,7 +106,7 @@ class TiledDARN(nn.Module):
             TiledExpansion(outputs[k], *self.layers[k], self.period, shapes[k])
             for k in reversed(range(len(self.layers)))
         ]
-        self.background = self.param("background", nn.initializers.zeros, self.image)
+        self.centered, self.background = Centered(), Background(self.image)
         shape = (self.visible_size**2 // 2, self.visible_period, self.visible_period)
         self.visible_kernel = self.param("visible_kernel", nn.initializers.zeros, shape)
 
@@ -121,7 +122,7 @@ class TiledDARN(nn.Module):
 
     def posterior(self, batch: Batch) -> AutoregressiveBernoulli:
         """q(h|x), independent units."""
-        features = batch["x"][..., None]
+        features = self.centered(batch["x"])[..., None]
         for layer in self.encode:
             features = nn.relu(layer(features))
         return AutoregressiveBernoulli(self.to_units(features.reshape(len(batch["x"]), -1)))
@@ -131,7 +132,7 @@ class TiledDARN(nn.Module):
         features = nn.relu(self.from_units(z)).reshape(-1, *self.top)
         for k, layer in enumerate(self.decode):
             features = layer(features if k == 0 else nn.relu(features))
-        logits = features.reshape(*z.shape[:-1], *self.image) + self.background
+        logits = features.reshape(*z.shape[:-1], *self.image) + self.background(batch.get("x"))
         return TiledBernoulli(logits, self.visible_kernel)
 
 
