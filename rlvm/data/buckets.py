@@ -1,7 +1,5 @@
 """Ragged sequences in a few groups of similar length, so that little time goes into padding."""
 
-from collections.abc import Mapping
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -49,10 +47,6 @@ class Buckets:
         self.sizes = np.bincount(bucket)
         self.batch_size = batch_size
         self.batches_per_epoch = int(np.sum(self.sizes // batch_size))
-
-    def sort(self, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """The arrays with their rows bucket after bucket."""
-        return {name: np.asarray(array)[self.order] for name, array in arrays.items()}
 
     def rows(self, key: Array, step: Array, positions: Array) -> Array:
         """The sorted rows at `positions` of batch `step`; `key` decides every epoch's order."""

@@ -1,7 +1,5 @@
 """Batches of a split of which few examples have labels: a fixed number of each are labelled."""
 
-from collections.abc import Mapping
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -16,6 +14,8 @@ class FewLabels:
     Both parts have epochs of their own: a labelled example is seen again after all the others.
     """
 
+    longest = ()
+
     def __init__(self, labels: np.ndarray, labelled: int, batch_size: int):
         self.order = np.argsort(labels < 0, kind="stable")  # the rows, the labelled ones first
         known = int(np.sum(labels >= 0))
@@ -27,10 +27,6 @@ class FewLabels:
                     f"train.labelled_per_batch is {labelled} of {batch_size}: {count} "
                     f"{kind}labelled examples a batch, of {size} in train; expected 1 to {size}."
                 )
-
-    def sort(self, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """The arrays with the labelled rows first."""
-        return {name: np.asarray(array)[self.order] for name, array in arrays.items()}
 
     def rows(self, key: Array, step: Array, positions: Array) -> Array:
         """The sorted rows at `positions` of batch `step`; `key` decides every epoch's order."""

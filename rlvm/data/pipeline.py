@@ -15,10 +15,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from rlvm.data.batches import Batches, WholeEpochs
 from rlvm.data.buckets import Buckets
 from rlvm.data.dataset import Dataset
 from rlvm.data.labels import FewLabels
-from rlvm.data.shuffle import permute
 from rlvm.types import Array, Batch, PyTree
 
 DEVICE_BYTES = 2**30  # splits below this live on every device
@@ -66,13 +66,26 @@ class DeviceSource:
     """A split that fits on every device as stored; each device gathers its own rows."""
 
     streamed = False  # whether inputs are the rows themselves, and a device holds its own alone
-    longest: tuple[int, ...] = ()  # the lengths that sequences are cut to, where there are buckets
 
-    def __init__(self, arrays: Mapping[str, np.ndarray], batch_size: int, seed: int, decoder):
+    def __init__(
+        self,
+        arrays: Mapping[str, np.ndarray],
+        batch_size: int,
+        seed: int,
+        decoder: Decoder,
+        batches: Batches | None = None,
+    ):
         self.size, self.decoder = len(arrays["x"]), decoder
         self.batch_size = batch_size
         self._key = jax.random.fold_in(jax.random.key(seed), 1)
-        self._arrays = {name: np.asarray(array) for name, array in arrays.items()}
+        self._batches = batches or WholeEpochs(self.size, batch_size)
+        order = self._batches.order
+        self._arrays = {name: np.asarray(array)[order] for name, array in arrays.items()}
+
+    @property
+    def longest(self) -> tuple[int, ...]:
+        """The lengths that sequences are cut to, where there are buckets."""
+        return self._batches.longest
 
     def positions(self) -> Array:
         """The positions of the global batch in the devices' order: [B]."""
@@ -86,37 +99,9 @@ class DeviceSource:
     def batch(self, inputs: PyTree, start: Array, step: Array, positions: Array, key: Array):
         """Rows `positions` of batch `step`; every epoch has its own order."""
         del start
-        index = self._rows(step, positions)
+        index = self._batches.rows(self._key, step, positions)
         rows = jax.tree.map(lambda array: jnp.take(array, index, axis=0), inputs)
         return self.decoder(rows, data_keys(key, positions))
-
-    def _rows(self, step: Array, positions: Array) -> Array:
-        per_epoch = self.size // self.batch_size
-        epoch_key = jax.random.fold_in(self._key, step // per_epoch)
-        return permute(epoch_key, (step % per_epoch) * self.batch_size + positions, self.size)
-
-
-class BucketSource(DeviceSource):
-    """A split of ragged sequences on device, every batch of which has sequences of one bucket."""
-
-    def __init__(self, arrays, batch_size: int, seed: int, decoder, num_buckets: int):
-        self._buckets = Buckets(np.asarray(arrays["lengths"]), num_buckets, batch_size)
-        super().__init__(self._buckets.sort(arrays), batch_size, seed, decoder)
-        self.longest = self._buckets.longest
-
-    def _rows(self, step: Array, positions: Array) -> Array:
-        return self._buckets.rows(self._key, step, positions)
-
-
-class LabelledSource(DeviceSource):
-    """A split on device of which every batch has the same number of labelled examples."""
-
-    def __init__(self, arrays, batch_size: int, seed: int, decoder, labelled: int):
-        self._parts = FewLabels(np.asarray(arrays["y"]), labelled, batch_size)
-        super().__init__(self._parts.sort(arrays), batch_size, seed, decoder)
-
-    def _rows(self, step: Array, positions: Array) -> Array:
-        return self._parts.rows(self._key, step, positions)
 
 
 class StreamSource:
@@ -170,6 +155,21 @@ class StreamSource:
         return self.decoder(rows, data_keys(key, positions))
 
 
+def made_up(
+    arrays: Mapping[str, np.ndarray], batch_size: int, num_buckets: int, labelled: int
+) -> Batches | None:
+    """How batches are made up, other than of every row in turn."""
+    ragged = num_buckets > 1 and "lengths" in arrays
+    if ragged and labelled:
+        raise ValueError(
+            f"train.labelled_per_batch={labelled} and train.num_buckets={num_buckets} both say "
+            "which examples make up a batch; leave one of them out."
+        )
+    if ragged:
+        return Buckets(np.asarray(arrays["lengths"]), num_buckets, batch_size)
+    return FewLabels(np.asarray(arrays["y"]), labelled, batch_size) if labelled else None
+
+
 def training_source(
     data: Dataset,
     batch_size: int,
@@ -192,11 +192,8 @@ def training_source(
         )
     decoder = Decoder(data.kind, data.binarize)
     if sum(array.nbytes for array in arrays.values()) < limit:
-        if num_buckets > 1 and "lengths" in arrays:
-            return BucketSource(arrays, batch_size, seed, decoder, num_buckets)
-        if labelled:
-            return LabelledSource(arrays, batch_size, seed, decoder, labelled)
-        return DeviceSource(arrays, batch_size, seed, decoder)
+        batches = made_up(arrays, batch_size, num_buckets, labelled)
+        return DeviceSource(arrays, batch_size, seed, decoder, batches)
     if labelled:
         raise ValueError(
             f"train.labelled_per_batch needs a train split on device, below {limit} bytes; "

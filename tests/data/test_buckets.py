@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from rlvm.data.buckets import Buckets, longest
-from rlvm.data.pipeline import BucketSource, Decoder
+from rlvm.data.pipeline import Decoder, DeviceSource
 
 
 def padded_steps(lengths, ends):
@@ -40,13 +40,8 @@ def test_sequences_of_one_length_are_one_bucket():
 def test_a_batch_has_one_bucket_and_an_epoch_every_whole_batch():
     lengths = np.random.default_rng(0).integers(1, 30, 100)
     buckets = Buckets(lengths, 4, 8)
-    source = BucketSource(
-        {"x": np.arange(100)[:, None, None] * np.ones((1, 30, 1)), "lengths": lengths},
-        8,
-        0,
-        Decoder("real", False),
-        4,
-    )
+    arrays = {"x": np.arange(100)[:, None, None] * np.ones((1, 30, 1)), "lengths": lengths}
+    source = DeviceSource(arrays, 8, 0, Decoder("real", False), buckets)
     inputs, draw = source.inputs(0, 1), jax.jit(source.batch)
     key, epochs = jax.random.key(0), []
     for step in range(2 * buckets.batches_per_epoch):
