@@ -10,6 +10,8 @@ two minutes on one for nh = 10. The small models train by VIMCO with eight sampl
 DARN's own estimator drives most of them into saturation, and they stay there.
 """
 
+from ml_collections import ConfigDict
+
 from rlvm.jobs.config import darn
 
 
@@ -20,8 +22,15 @@ def get_config(argument: str = ""):
         return with_rmsprop(config)
     if int(units) <= 16:
         return few_units(config)
-    config.optimizer.weight_decay = 0.05
-    config.train.num_steps = 100_000
+    return moved_images(config)
+
+
+def moved_images(config):
+    """A larger model overfits 50,000 images: two in five are moved by up to a pixel, until late."""
+    config.objective.shift = ConfigDict({"probability": 0.4, "pixels": 1, "until": 300_000})
+    config.optimizer.weight_decay = 0.02
+    config.train.num_steps = 360_000
+    config.train.eval_every = 5_000
     return config
 
 

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from rlvm.inference import ami, mean_teacher, prediction
+from rlvm.inference import ami, augmentation, mean_teacher, prediction
 from rlvm.types import Array, Batch, Objective, Predictor, PyTree, Terms
 
 TASKS = ("next_frame", "denoising", "classification")
@@ -67,31 +67,10 @@ def evaluated(config: ConfigDict) -> Callable[[Predictor, Batch, Array], Terms]:
 def augmented(batch: Batch, config: ConfigDict, rng: Array) -> Batch:
     """The batch as it is trained on: a random window of the frames, transposed by a few keys."""
     if config.window:
-        batch = cropped(batch, config.window, rng)
+        batch = augmentation.cropped(batch, config.window, rng)
     if config.transpose:
-        batch = {**batch, "x": transposed(batch["x"], config.transpose, rng)}
+        batch = {**batch, "x": augmentation.transposed(batch["x"], config.transpose, rng)}
     return batch
-
-
-def cropped(batch: Batch, window: int, rng: Array) -> Batch:
-    """`window` frames from a random start within each sequence; shorter ones from their first."""
-    x, lengths = batch["x"], batch["lengths"]
-    window = min(window, x.shape[1])
-
-    def start(key: Array, length: Array) -> Array:
-        return jax.random.randint(key, (), 0, jnp.maximum(length - window, 0) + 1)
-
-    starts = jax.vmap(start)(rng, lengths)
-    cut = jax.vmap(lambda row, s: jax.lax.dynamic_slice_in_dim(row, s, window))(x, starts)
-    return {**batch, "x": cut, "lengths": jnp.minimum(lengths, window)}
-
-
-def transposed(x: Array, most: int, rng: Array) -> Array:
-    """Every sequence moved by the same -most .. most keys, silence moving in: x [B, T, keys]."""
-    shifts = jax.vmap(lambda k: jax.random.randint(jax.random.fold_in(k, 5), (), 0, 2 * most + 1))
-    padded = jnp.pad(x, [(0, 0), (0, 0), (most, most)])
-    cut = lambda row, s: jax.lax.dynamic_slice_in_dim(row, s, x.shape[-1], axis=-1)  # noqa: E731
-    return jax.vmap(cut)(padded, shifts(rng))
 
 
 def train_pass(model: nn.Module, variables: PyTree, batch: Batch, config: ConfigDict, rng: Array):

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
+from rlvm.inference import augmentation
 from rlvm.inference.estimators import SURROGATES
 from rlvm.inference.objectives import SCORE_FUNCTION, masked_mean, sample_keys, warmup
 from rlvm.types import Array, Batch, LatentVariable, Objective, PyTree
@@ -20,11 +21,13 @@ FISHER_CHUNK = 10  # examples whose gradients are held at once
 
 
 def regularized(objective: Objective, model: nn.Module, config: ConfigDict) -> Objective:
-    """The objective with the regularizers of `config.sparsity` and `config.weight_noise`."""
+    """The objective with `config.sparsity`, `config.weight_noise` and moved images as it names."""
     if "sparsity" in config:
         objective = sparse(objective, model, config)
     if "weight_noise" in config:
         objective = weight_noise(objective, config.weight_noise)
+    if "shift" in config:
+        objective = augmentation.shifted(objective, config.shift)
     return objective
 
 

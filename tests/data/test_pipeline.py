@@ -223,7 +223,7 @@ def test_labels_a_batch_cannot_have_are_refused(labelled, limit, message):
 
 def test_labels_and_buckets_do_not_both_make_up_batches():
     ragged = {**ROWS, "y": LABELS, "lengths": np.ones(len(LABELS), np.int32)}
-    with pytest.raises(ValueError, match="train.labelled_per_batch=4 and train.num_buckets=2"):
+    with pytest.raises(ValueError, match=r"labelled_per_batch=4 and train\.num_buckets=2"):
         training_source(data_set(ragged), BATCH, 0, 4, num_buckets=2, labelled=4)
 
 

@@ -137,28 +137,6 @@ def test_no_gradient_reaches_the_teacher():
     assert all(not jnp.any(g) for g in jax.tree.leaves(grads))
 
 
-def test_windows_are_runs_of_frames_within_the_sequence():
-    keys = jax.random.split(jax.random.key(0), 200)
-    x = jnp.tile(jnp.arange(9.0)[None, :, None], (200, 1, 1))
-    lengths = jnp.where(jnp.arange(200) % 2 == 0, 9, 3)
-    cut = predictor.cropped({"x": x, "lengths": lengths}, 4, keys)
-    starts = np.asarray(cut["x"][:, 0, 0])
-    np.testing.assert_array_equal(cut["x"][:, :, 0], starts[:, None] + np.arange(4))
-    assert set(starts[::2]) == set(range(6)) and set(starts[1::2]) == {0}
-    np.testing.assert_array_equal(cut["lengths"], np.where(np.arange(200) % 2 == 0, 4, 3))
-
-
-def test_transposition_moves_all_frames_of_a_piece_alike():
-    keys = jax.random.split(jax.random.key(0), 300)
-    x = jnp.zeros((300, 2, 9)).at[:, 0, 4].set(1.0).at[:, 1, 5].set(1.0)
-    moved = np.asarray(predictor.transposed(x, 2, keys))
-    first, second = moved[:, 0].argmax(-1), moved[:, 1].argmax(-1)
-    np.testing.assert_array_equal(second - first, 1)
-    assert set(first) == {2, 3, 4, 5, 6} and (moved.sum(-1) == 1).all()
-    edge = jnp.zeros((300, 1, 9)).at[:, :, 0].set(1.0)
-    assert np.asarray(predictor.transposed(edge, 2, keys)).sum((1, 2)).min() == 0  # moved out
-
-
 def test_noise_and_dropped_values_reach_the_input_alone():
     model, config, params, extra, batch = setting(drop=1.0)
     _, (moved, _) = predictor.predicted(model, config)(params, extra, batch, KEYS)
