@@ -68,7 +68,8 @@ def report_results() -> None:
     from rlvm.jobs import baseline, report
 
     path = RESULTS.value
-    text, results = report.text(path), report.read_results(path)
+    results = report.read_results(path)
+    text = report.text(results, path)
     if BASELINE.value:
         text += "\n\n" + baseline.table(results, path, BASELINE.value)
         results = baseline.beside(results, path, BASELINE.value)

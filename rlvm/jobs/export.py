@@ -15,7 +15,6 @@ from jax import export
 from rlvm import exported
 from rlvm.inference import likelihood
 from rlvm.inference.estimators import detached
-from rlvm.jobs import config as configs
 from rlvm.jobs import load as loading
 from rlvm.jobs import workdir
 from rlvm.types import Array, Batch, Density, LatentVariable, PyTree
@@ -155,16 +154,11 @@ def describe(name: str, value) -> dict[str, Any]:
 
 def origin(model: loading.Model) -> dict[str, Any]:
     """Where the function comes from."""
-    config = model.experiment.config
     return {
-        "model": config.model.name,
+        **model.origin,
         "dataset": model.data["name"],
         "data_sha256": model.data["sha256"],
         "kind": model.data["kind"],
-        "config": config.to_dict(),
-        "config_sha256": configs.sha256(config),
-        "checkpoint": model.checkpoint,
-        "step": int(model.state.step),
         "commit": workdir.commit(),
         "versions": workdir.versions(),
     }

@@ -48,9 +48,9 @@ def read_published(path: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
 
 
-def text(path: str) -> str:
-    """The table of a results file, and below it those of what else was measured."""
-    results, published = read_results(path), read_published(path)
+def text(results: Sequence[Mapping[str, Any]], path: str) -> str:
+    """The table of the results read from `path`, and below it those of what else was measured."""
+    published = read_published(path)
     if all("first_frame_counts" in result["extra"] for result in results):
         from rlvm.jobs import ladder_report
 
