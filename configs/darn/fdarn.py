@@ -4,19 +4,20 @@ python launch/train.py --config=configs/darn/fdarn.py --workdir=runs/fdarn
 
 The decoder is linear in h: a draw costs n_s (n_x + n_h) = 20 (784 + 400) = 23,680 multiplications
 (`launch/sample.py` counts them); the paper gives 2.4e4. Its bound is 96.1 (table 2).
-About 9 ms a step on one core (AMD EPYC).
+Twenty minutes on one core (AMD EPYC).
 """
 
 from ml_collections import ConfigDict
 
-from rlvm.configs.darn.binarized_mnist import one_layer
+from rlvm.configs.darn.binarized_mnist import one_layer, with_moved_images
 
 
 def get_config(argument: str = ""):
     config = one_layer(400)
     config.model.linear_decoder = True
     config.objective.sparsity = ConfigDict({"weight": 20.0, "target": 0.05, "ramp_steps": 50_000})
-    return config
+    config.train.eval_every = 5_000
+    return with_moved_images(config, 120_000)
 
 
 def tiny():
