@@ -5,9 +5,9 @@ python launch/train.py --config=configs/darn/binarized_mnist.py:9 --workdir=runs
 
 The argument is the number of stochastic units. As in the paper one tanh layer stands on either
 side, of 100 units up to nh = 16 and of 500 beyond, and the visibles are independent given h. With
-`500,paper` RMSprop at 3e-5 instead of AdamW. About 10 ms a step on one core (AMD EPYC) for nh = 500;
-two minutes on one for nh = 10. The small models train by VIMCO with eight samples: with few units
-DARN's own estimator drives most of them into saturation, and they stay there.
+`500,paper` RMSprop at 3e-5 instead of AdamW. On one core (AMD EPYC) about 10 ms a step, an hour in
+all, for nh = 500; two minutes for nh = 10. The small models train by VIMCO with eight samples: with
+few units DARN's own estimator drives most of them into saturation, and they stay there.
 """
 
 from ml_collections import ConfigDict
