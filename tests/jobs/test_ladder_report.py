@@ -1,10 +1,14 @@
 """The table and the figures of networks that predict and classify."""
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from rlvm.data.dataset import Dataset
 from rlvm.jobs import figures, ladder_figures, ladder_report
+from rlvm.models.autoregressive import AutoregressiveBernoulli
+from rlvm.models.distributions import Bernoulli, Independent
 
 LADDER = (("ConvLSTM", 1, 2, (3, 3), "ConvG1", (3, 3)), ("LSTM", None, 2, None, "G1", None))
 
@@ -71,6 +75,25 @@ def test_music_has_nats_per_frame_and_tagging_an_ami_for_each_iteration():
     tagger = line(model={"name": "tagger", "num_groups": 3}, extra=found)
     tagger["config"]["objective"]["task"] = "denoising"
     assert cells(ladder_report.table([tagger]))[5] == "0.100 0.250 (k-means 0.200)"
+
+
+def test_chords_are_music_and_named():
+    chords = line(model={"observation": "chords"}, extra={})
+    assert cells(ladder_report.table([chords]))[1:5] == [
+        "RLadder, keys given lower ones",
+        "",
+        "",
+        "8.25",
+    ]
+
+
+def test_a_prediction_is_shown_by_its_mean_or_by_a_draw():
+    logits = jnp.asarray(np.random.default_rng(0).normal(0, 2, (3, 4, 5)), jnp.float32)
+    keys = jax.random.split(jax.random.key(0), 3)
+    mean = ladder_figures.shown(Independent(Bernoulli(logits), 1), keys)
+    np.testing.assert_allclose(mean, jax.nn.sigmoid(logits), rtol=1e-5)
+    sure = AutoregressiveBernoulli(100.0 * jnp.sign(logits), jnp.zeros((5, 5)))
+    np.testing.assert_array_equal(ladder_figures.shown(sure, keys), logits > 0)
 
 
 def test_published_numbers_stand_below():

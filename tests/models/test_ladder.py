@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
+from rlvm.inference import predictor
+from rlvm.jobs import config as configs
 from rlvm.models.ladder import RLadder, build
 from rlvm.models.ladder.table import (
     decoder_shapes,
@@ -162,6 +164,12 @@ def test_the_keys_of_a_chord_see_the_lower_ones_and_all_frames_have_probability_
             want[n] += frame[key] * logit - np.logaddexp(0.0, logit)
     np.testing.assert_allclose(got, want, atol=2e-5)
     np.testing.assert_allclose(np.exp(got).sum(axis=0), 1.0, atol=1e-5)
+
+    objective = configs.prediction("next_frame", "nll").objective
+    terms = predictor.evaluated(objective)(model.bind(variables), batch, None)
+    want = -np.asarray(outputs["prediction"].log_prob(jnp.roll(batch["x"], -1, axis=1)))[:, :-1]
+    np.testing.assert_allclose(terms["nll"], want.sum(-1), rtol=1e-5)
+    assert "squared_error" not in terms  # a chord has no mean in closed form
 
 
 def test_static_iterations_have_statistics_of_their_own():
