@@ -7,6 +7,7 @@ python launch/train.py --config=configs/darn/deep.py --workdir=runs/deep
 a step on one core (AMD EPYC), so that all 150,000 steps are 2.4 hours there.
 """
 
+from rlvm.configs.darn.binarized_mnist import with_moved_images
 from rlvm.jobs.config import darn
 
 LAYERS = 12
@@ -17,11 +18,10 @@ def get_config(argument: str = ""):
     config = darn(stochastic, deterministic, autoregressive_visibles=False, skip=True)
     config.data.name = "binarized_mnist"
     config.optimizer.ema_decay = 0.9995
-    config.train.num_steps = 150_000
     config.train.eval_every = 2_500
     config.train.log_every = 500
     config.train.checkpoint_every = 2_500
-    return config
+    return with_moved_images(config, 150_000)
 
 
 def tiny():
