@@ -186,8 +186,14 @@ def label(result: Mapping[str, Any]) -> str:
         parts.append(f"{sizes(model['stochastic_units'])} latent")
     if "deterministic_units" in model:
         parts.append(f"{sizes(model['deterministic_units'])} tanh")
+    if model.get("linear_decoder"):
+        parts[0] = "fDARN"
     if model.get("visible_nade"):
         parts.append(f"NADE of {model['visible_nade']} over x")
+    elif model.get("autoregressive_visibles"):
+        parts.append("autoregressive x")
+    if "shift" in result["config"].get("objective", {}):
+        parts.append("moved images")
     return ", ".join(parts)
 
 

@@ -128,3 +128,20 @@ def test_no_evaluations_is_one_line(tmp_path):
 )
 def test_baselines_are_named_as_in_the_papers(model, fields, expected):
     assert report.label({"model": model, "config": {"model": fields}}) == expected
+
+
+@pytest.mark.parametrize(
+    ("fields", "objective", "expected"),
+    [
+        ({"linear_decoder": True}, {"shift": {}}, "fDARN, 2 x 3 latent, moved images"),
+        ({"autoregressive_visibles": True}, {}, "DARN, 2 x 3 latent, autoregressive x"),
+        (
+            {"autoregressive_visibles": True, "visible_nade": 5},
+            {},
+            "DARN, 2 x 3 latent, NADE of 5 over x",
+        ),
+    ],
+)
+def test_darns_are_named_by_what_they_have(fields, objective, expected):
+    config = {"model": {"stochastic_units": (3, 3), **fields}, "objective": objective}
+    assert report.label({"model": "darn", "config": config}) == expected
