@@ -33,8 +33,8 @@ def synthetic(size: int = 10_000) -> Dataset:
 def our_darn() -> ConfigDict:
     """The DARN 784-500-500 with plain Adam."""
     return configs.load(
-        "darn/binarized_mnist",
-        **{"optimizer.name": "adam", "optimizer.schedule": "constant", "optimizer.ema_decay": 0.0},
+        "darn/binarized_mnist:500,paper",
+        **{"optimizer.name": "adam", "optimizer.learning_rate": 1e-3, "optimizer.ema_decay": 0.0},
     )
 
 

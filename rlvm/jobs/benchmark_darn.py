@@ -15,6 +15,7 @@ from rlvm.jobs import workdir
 
 PLAIN_ADAM = {
     "optimizer.name": "adam",
+    "optimizer.learning_rate": 1e-3,
     "optimizer.schedule": "constant",
     "optimizer.weight_decay": 0.0,
     "optimizer.ema_decay": 0.0,
@@ -24,7 +25,7 @@ DIMS = {"deep_darn": 784, "nade": 126}
 
 def network(name: str) -> ConfigDict:
     """The deep DARN of table 2, or the NADE of Connect-4, with plain Adam."""
-    stem = {"deep_darn": "darn/deep", "nade": "darn/nade:connect4"}[name]
+    stem = {"deep_darn": "darn/deep:paper", "nade": "darn/nade:connect4"}[name]
     return configs.load(stem, **PLAIN_ADAM)
 
 
