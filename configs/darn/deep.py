@@ -18,6 +18,7 @@ LAYERS = 12
 def get_config(argument: str = ""):
     stochastic, deterministic = (80,) * LAYERS, (400,) * LAYERS
     config = darn(stochastic, deterministic, autoregressive_visibles=False, skip=True)
+    config.model.background = True  # else most of the 960 units come to stand for it, for good
     config.data.name = "binarized_mnist"
     config.optimizer.ema_decay = 0.9995
     config.train.num_steps = 150_000

@@ -8,6 +8,7 @@ from ml_collections import ConfigDict
 
 from rlvm.models.autoregressive import AutoregressiveBernoulli, Hierarchy, split_layers
 from rlvm.models.nade import NadeBernoulli, OrderingEnsemble, fixed_orders
+from rlvm.nn.average import Background
 from rlvm.nn.masked import MLP, AutoregressiveKernel, kept, stream_of
 from rlvm.nn.nade import NadeWeights
 from rlvm.types import Array, Batch
@@ -73,7 +74,8 @@ class DARN(nn.Module):
     `linear_decoder` prior and decoder have no tanh layers (fDARN). `prior_nade` and `visible_nade`
     are hidden units of NADE in place of a triangular kernel, `orderings` makes them EoNADE.
     `dropout` acts on the tanh layers where a batch brings keys for it (`batch["dropout"]`, [B]),
-    `input_dropout` on what the visibles' kernel sees of earlier visibles.
+    `input_dropout` on what the visibles' kernel sees of earlier visibles. With `background` the
+    visibles have a second bias, which starts at the log odds of the average example.
     """
 
     data_dim: int
@@ -88,6 +90,7 @@ class DARN(nn.Module):
     orderings: int = 0
     dropout: float = 0.0
     input_dropout: float = 0.0
+    background: bool = False
 
     def setup(self):
         """Build one conditional for each arrow of the model."""
@@ -110,6 +113,7 @@ class DARN(nn.Module):
             self.dropout,
             self.input_dropout,
         )
+        self.average = Background((self.data_dim,)) if self.background else None
 
     def __call__(self, batch: Batch) -> Array:
         """Log joint at h = 0, which touches every parameter: the entry for `init`."""
@@ -142,7 +146,10 @@ class DARN(nn.Module):
     def likelihood(self, z: Array, batch: Batch) -> UnitsDistribution:
         """p(x|h)."""
         layers = split_layers(z, self.stochastic_units)
-        return self.visibles(self._features(layers), batch.get("dropout"))
+        visibles = self.visibles(self._features(layers), batch.get("dropout"))
+        if self.average is None:
+            return visibles
+        return visibles.replace(logits=visibles.logits + self.average(batch.get("x")))
 
     def _features(self, nearest_first: list[Array]) -> Array:
         """What feeds a conditional: the nearest layer, or with `skip` all of them."""
@@ -156,6 +163,11 @@ class DARN(nn.Module):
 def build(config: ConfigDict, batch: Batch) -> DARN:
     """The network that `config.model` describes for batches shaped like `batch`."""
     units = tuple(config.stochastic_units)
+    if config.get("background", False) and config.get("orderings", 0):
+        raise ValueError(
+            "model.background is a bias in one order of the visibles; model.orderings has "
+            f"{config.orderings}. Set one of them to 0."
+        )
     return DARN(
         data_dim=batch["x"].shape[-1],
         stochastic_units=units,
@@ -169,6 +181,7 @@ def build(config: ConfigDict, batch: Batch) -> DARN:
         orderings=config.get("orderings", 0),
         dropout=config.get("dropout", 0.0),
         input_dropout=config.get("input_dropout", 0.0),
+        background=config.get("background", False),
     )
 
 
