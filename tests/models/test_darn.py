@@ -8,7 +8,8 @@ from networks import DATA_DIM, SHAPES, batch_of, binary_vectors, exact_table, ne
 from scipy import stats
 
 from rlvm.inference.estimators import detached
-from rlvm.models import autoregressive
+from rlvm.jobs import config as configs
+from rlvm.models import autoregressive, darn
 from rlvm.models.autoregressive import AutoregressiveBernoulli, hard_threshold, sample_blocked
 from rlvm.models.darn import tanh_widths
 from rlvm.models.fvsbn import FVSBN
@@ -232,3 +233,27 @@ def test_tanh_widths():
     assert tanh_widths((8, 4), (5, (6, 7))) == ((5,), (6, 7))
     with pytest.raises(ValueError, match="1 entries for 2 stochastic layers"):
         tanh_widths((8, 4), (5,))
+
+
+@pytest.mark.parametrize("nade", [0, 4])
+def test_a_background_starts_at_the_average_and_adds_to_the_pixels_logits(nade):
+    config = configs.load("darn/connect4").unlock().model
+    config.update({"stochastic_units": (3,), "deterministic_units": (2,), "visible_nade": nade})
+    x = np.array([[0.2, 0.5, 0.9, 0.5, 0.1]] * 2, np.float32)
+    batch = {"x": jnp.asarray(x)}
+    plain = darn.build(config, batch)
+    config.background = True
+    module = darn.build(config, batch)
+    params = module.init(jax.random.key(0), batch)["params"]
+    h = jnp.asarray(binary_vectors(3), jnp.float32)
+    got = module.bind({"params": params}).likelihood(h, {}).logits
+    without = {name: tree for name, tree in params.items() if name != "average"}
+    want = plain.bind({"params": without}).likelihood(h, {}).logits
+    np.testing.assert_allclose(got - want, np.tile(np.log(x[0] / (1 - x[0])), (8, 1)), atol=1e-5)
+
+
+def test_a_background_under_several_orderings_is_refused():
+    config = configs.load("darn/connect4").unlock().model
+    config.update({"background": True, "orderings": 2})
+    with pytest.raises(ValueError, match=r"model.orderings has 2\. Set one of them to 0"):
+        darn.build(config, {"x": np.zeros((2, 4))})
