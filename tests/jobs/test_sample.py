@@ -55,15 +55,15 @@ def test_controls_and_lengths_are_those_of_the_rows(run):
 
 
 def test_an_fdarn_is_drawn_by_its_active_units(tmp_path, caplog):
-    np.savez(tmp_path / "x.npz", train=np.random.default_rng(0).random((40, 6)) < 0.5)
+    np.savez(tmp_path / "x.npz", train=np.random.default_rng(0).random((40, 9)) < 0.5)
     config = configs.module("darn/fdarn").tiny().copy_and_resolve_references()
     config.data.update(name="arrays", path=str(tmp_path / "x.npz"))
     config.train.update(num_steps=2, eval_every=2, batch_size=8, steps_per_dispatch=2)
     train(config, tmp_path / "work", data_dir=tmp_path / "data")
     with caplog.at_level("INFO"):
         arrays = sample.sample(tmp_path / "work", 5, data_dir=tmp_path / "data")
-    assert arrays["samples"].shape == arrays["nearest_train"].shape == (5, 6)
-    assert (arrays["multiplications"] % (6 + 4) == 0).all()
+    assert arrays["samples"].shape == arrays["nearest_train"].shape == (5, 9)
+    assert (arrays["multiplications"] % (9 + 4) == 0).all()
     assert "multiplications a draw: n_s (n_x + n_h) =" in caplog.text
 
 
