@@ -32,10 +32,9 @@ def with_moved_images(config, num_steps: int):
 
     Larger models overfit the 50,000 images; these they see anew.
     """
-    config.objective.shift = ConfigDict(
-        {"probability": 0.4, "pixels": 1, "until": num_steps * 5 // 6}
-    )
     config.train.num_steps = num_steps
+    until = config.train.get_oneway_ref("num_steps") * 5 // 6  # follows a flag that shortens a run
+    config.objective.shift = ConfigDict({"probability": 0.4, "pixels": 1, "until": until})
     return config
 
 

@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 # Changing these on a workdir continues the same run; any other change is another experiment.
 MAY_CHANGE = (
     "train.num_steps",
+    "objective.shift.until",  # a share of them
     "train.eval_every",
     "train.log_every",
     "train.checkpoint_every",

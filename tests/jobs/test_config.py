@@ -58,6 +58,14 @@ def test_differences_name_keys_and_ignore_step_counts():
     assert configs.differences(old, new) == ["seed: 0 -> 2"]
 
 
+def test_a_longer_run_moves_images_for_the_same_share_and_stays_the_same_experiment():
+    old, new = configs.load("darn/fdarn"), configs.load("darn/fdarn")
+    assert old.objective.shift.until == 100_000
+    new.train.num_steps = 180_000
+    assert new.objective.shift.until == 150_000
+    assert configs.differences(old, new) == []
+
+
 def test_a_record_older_than_a_field_of_prediction_has_its_default():
     config = configs.load("ladder/occluded_small")
     record = config.to_dict()
