@@ -5,7 +5,8 @@ python launch/train.py --config=configs/ladder/occluded_moving_mnist.py --manual
 Argument: `ladder` (table 5), `temporal_baseline` (table 6), `hierarchical_rnn` (table 5's encoder
 alone), `no_prediction` (no auxiliary task), `no_feedback` (no decoder-to-encoder connections),
 `static` (table 7 on the optimal reconstruction); with 1,000 labels `labels_only`, `semi_supervised`
-(the other sequences without labels) and `mean_teacher`. For an accelerator; not run here.
+(the other sequences without labels) and `mean_teacher`, and `baseline_labels_only` and
+`baseline_mean_teacher`, the temporal baseline's. For an accelerator; not run here.
 """
 
 from rlvm.jobs.config import half_labelled, prediction
@@ -50,7 +51,12 @@ TABLE_7 = (
 TABLE_6 = (*TABLE_7[:-1], ("LSTM", None, 16, None), TABLE_7[-1])
 
 NO_TASK = {"objective.task": "classification"}
-FEW_LABELS = {"data.name": "occluded_moving_mnist/labels1000_5"}
+ONLY_LABELLED = {"data.name": "occluded_moving_mnist/only1000_5"}
+MEAN_TEACHER = {
+    "data.name": "occluded_moving_mnist/labels1000_5",
+    "objective.consistency_weight": 1.0,
+    "objective.noise": 0.1,
+}
 ROWS = {  # argument: dotted fields, beside the networks
     "ladder": {},
     "temporal_baseline": NO_TASK,
@@ -62,13 +68,11 @@ ROWS = {  # argument: dotted fields, beside the networks
         "data.name": "occluded_moving_mnist/reconstruction_5",
         "model.num_iterations": 1,
     },
-    "labels_only": {"data.name": "occluded_moving_mnist/only1000_5"},
-    "semi_supervised": FEW_LABELS,
-    "mean_teacher": {
-        **FEW_LABELS,
-        "objective.consistency_weight": 1.0,
-        "objective.noise": 0.1,
-    },
+    "labels_only": ONLY_LABELLED,
+    "semi_supervised": {"data.name": "occluded_moving_mnist/labels1000_5"},
+    "mean_teacher": MEAN_TEACHER,
+    "baseline_labels_only": {**NO_TASK, **ONLY_LABELLED},
+    "baseline_mean_teacher": {**NO_TASK, **MEAN_TEACHER},
 }
 
 
@@ -78,6 +82,8 @@ def comparison(argument, ladder, temporal_baseline, static):
         raise ValueError(f"No network '{argument}'. Networks: {', '.join(ROWS)}.")
     networks = {
         "temporal_baseline": temporal_baseline,
+        "baseline_labels_only": temporal_baseline,
+        "baseline_mean_teacher": temporal_baseline,
         "hierarchical_rnn": tuple(row[:4] for row in ladder),
         "static": static,
     }

@@ -27,12 +27,17 @@ STATIC = (
     ("SoftMax", None, 10, None),
 )
 BASELINE = (*STATIC[:-1], ("LSTM", None, 64, None), STATIC[-1])
+POOLED = (*STATIC[:-1], ("AvgPool", None, None, (4, 4)), *BASELINE[-2:])  # for few labels
 
 LONGER = {"train.num_steps": 6_000}
+POOLS = {"model.layers": POOLED, "train.num_steps": 10_000}
+TEACHER = {"objective.consistency_weight": 10.0}
 OWN = {  # argument: dotted fields
     "labels_only": LONGER,
     "semi_supervised": LONGER,
-    "mean_teacher": {**LONGER, "objective.consistency_weight": 10.0},
+    "mean_teacher": {**LONGER, **TEACHER},
+    "baseline_labels_only": POOLS,
+    "baseline_mean_teacher": {**POOLS, **TEACHER},
 }
 
 

@@ -99,12 +99,13 @@ def network(config: Mapping[str, Any]) -> str:
     if not any(len(row) > 4 and row[4] for row in rows):
         kinds = {row[0] for row in rows if row[0] in RECURRENT}
         names = {(): "static network", ("LSTM",): "temporal baseline"}
-        return names.get(tuple(kinds), "hierarchical RNN")
-    parts = ["RLadder"]
-    if not model["decoder_to_encoder"]:
-        parts.append("no decoder-to-encoder connections")
-    if not objective["prediction_weight"]:
-        parts.append("no prediction task")
+        parts = [names.get(tuple(kinds), "hierarchical RNN")]
+    else:
+        parts = ["RLadder"]
+        if not model["decoder_to_encoder"]:
+            parts.append("no decoder-to-encoder connections")
+        if not objective["prediction_weight"]:
+            parts.append("no prediction task")
     if model.get("observation") == "chords":
         parts.append("keys given lower ones")
     if objective["consistency_weight"]:

@@ -11,6 +11,7 @@ from rlvm.models.autoregressive import AutoregressiveBernoulli
 from rlvm.models.distributions import Bernoulli, Independent
 
 LADDER = (("ConvLSTM", 1, 2, (3, 3), "ConvG1", (3, 3)), ("LSTM", None, 2, None, "G1", None))
+BASELINE = (("Conv", 1, 2, (3, 3)), ("LSTM", None, 2, None))
 
 
 def line(seed=0, error=0.1, layers=LADDER, **changes):
@@ -60,7 +61,11 @@ def test_seeds_have_a_student_interval():
         ({"objective": {"consistency_weight": 1.0}}, "RLadder, Mean Teacher"),
         ({"data": {"with_validation": True}}, "RLadder, train + validation"),
         ({"layers": tuple(row[:4] for row in LADDER)}, "hierarchical RNN"),
-        ({"layers": (("Conv", 1, 2, (3, 3)), ("LSTM", None, 2, None))}, "temporal baseline"),
+        ({"layers": BASELINE}, "temporal baseline"),
+        (
+            {"layers": BASELINE, "objective": {"consistency_weight": 1.0}},
+            "temporal baseline, Mean Teacher",
+        ),
         ({"layers": (("Conv", 1, 2, (3, 3)),)}, "static network"),
     ],
 )
