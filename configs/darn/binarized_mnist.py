@@ -24,15 +24,15 @@ def get_config(argument: str = ""):
         return few_units(config)
     config.optimizer.weight_decay = 0.02
     config.train.eval_every = 5_000
-    return with_moved_images(config, 360_000)
+    config.train.num_steps = 360_000
+    return with_moved_images(config)
 
 
-def with_moved_images(config, num_steps: int):
+def with_moved_images(config):
     """Two images in five moved by up to a pixel, for five sixths of the steps.
 
     Larger models overfit the 50,000 images; these they see anew.
     """
-    config.train.num_steps = num_steps
     until = config.train.get_oneway_ref("num_steps") * 5 // 6  # follows a flag that shortens a run
     config.objective.shift = ConfigDict({"probability": 0.4, "pixels": 1, "until": until})
     return config

@@ -27,7 +27,7 @@ def get_config(argument: str = ""):
     if argument == "paper":
         return with_rmsprop(config)
     config.model.background = True  # else most of the 960 units come to stand for it, for good
-    return with_moved_images(config, config.train.num_steps)
+    return with_moved_images(config)
 
 
 def tiny():

@@ -17,7 +17,8 @@ def get_config(argument: str = ""):
     config.model.linear_decoder = True
     config.objective.sparsity = ConfigDict({"weight": 20.0, "target": 0.05, "ramp_steps": 50_000})
     config.train.eval_every = 5_000
-    return with_moved_images(config, 120_000)
+    config.train.num_steps = 120_000
+    return with_moved_images(config)
 
 
 def tiny():

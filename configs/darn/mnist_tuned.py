@@ -19,7 +19,8 @@ def get_config(argument: str = ""):
     config.optimizer.weight_decay = 0.02
     config.optimizer.ema_decay = 0.999
     config.train.eval_every = 5_000
-    return with_moved_images(config, 180_000)
+    config.train.num_steps = 180_000
+    return with_moved_images(config)
 
 
 def tiny():

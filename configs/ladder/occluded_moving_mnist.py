@@ -52,11 +52,8 @@ TABLE_6 = (*TABLE_7[:-1], ("LSTM", None, 16, None), TABLE_7[-1])
 
 NO_TASK = {"objective.task": "classification"}
 ONLY_LABELLED = {"data.name": "occluded_moving_mnist/only1000_5"}
-MEAN_TEACHER = {
-    "data.name": "occluded_moving_mnist/labels1000_5",
-    "objective.consistency_weight": 1.0,
-    "objective.noise": 0.1,
-}
+FEW_LABELLED = {"data.name": "occluded_moving_mnist/labels1000_5"}
+MEAN_TEACHER = {**FEW_LABELLED, "objective.consistency_weight": 1.0, "objective.noise": 0.1}
 ROWS = {  # argument: dotted fields, beside the networks
     "ladder": {},
     "temporal_baseline": NO_TASK,
@@ -69,7 +66,7 @@ ROWS = {  # argument: dotted fields, beside the networks
         "model.num_iterations": 1,
     },
     "labels_only": ONLY_LABELLED,
-    "semi_supervised": {"data.name": "occluded_moving_mnist/labels1000_5"},
+    "semi_supervised": FEW_LABELLED,
     "mean_teacher": MEAN_TEACHER,
     "baseline_labels_only": {**NO_TASK, **ONLY_LABELLED},
     "baseline_mean_teacher": {**NO_TASK, **MEAN_TEACHER},

@@ -25,7 +25,7 @@ class Centered(nn.Module):
 class Background(nn.Module):
     """A bias for each binary pixel, which starts at the log odds of the average example."""
 
-    image: tuple[int, int]
+    image: tuple[int, ...]
 
     @nn.compact
     def __call__(self, x: Array | None = None) -> Array:
