@@ -8,6 +8,7 @@ from flax import linen as nn
 
 from rlvm.nn.normalization import normalization
 from rlvm.nn.pyramid import Down
+from rlvm.nn.sums import spread
 from rlvm.types import Array
 
 # What comes from the last iteration starts small: normalised to unit variance, the loop through
@@ -29,12 +30,13 @@ def gates(cell: nn.Module, project: Callable, below, level, examples) -> Array:
 
     `project(name, x, kind)` is W_k input_k; each sum's parameters belong to `cell`.
     """
-    total = cell.param("b", nn.initializers.zeros, (4 * cell.features,))
+    b = cell.param("b", nn.initializers.zeros, (4 * cell.features,))
+    total = jnp.zeros(())
     for kind, inputs in (("below", below), ("level", level)):
         for k, x in enumerate(inputs):
             norm = normalization(cell.norm, cell.axis_name, f"norm_{kind}_{k}", GAINS[kind])
             total += norm(project(f"W_{kind}_{k}", x, kind), examples)
-    return total
+    return total + spread(b, total.shape)
 
 
 class ConvLSTM(nn.Module):

@@ -1,8 +1,8 @@
 """Convolutions that are quick where they run: on CPU of few channels as a matmul of patches.
 
-XLA's CPU convolution takes twice as long as that matmul where filters and channels are few, and
-half as long where they are many. Its gradient of the kernel runs at 2 to 4 GFLOP/s there, a
-hundredth of a matmul: ours is one matmul of shifted copies.
+XLA's CPU convolution takes two to three times as long as that matmul where taps or channels are
+few, and half as long where they are many. Its gradient of the kernel runs at 2 to 4 GFLOP/s there,
+a hundredth of a matmul: ours is one matmul of shifted copies.
 """
 
 import functools
@@ -14,10 +14,12 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 from jax import lax
+from jax.ad_checkpoint import checkpoint_name
 
 from rlvm.types import Array
 
-MOST_INPUTS = 128  # taps times channels of a filter that is applied to patches
+CONVOLVED = "convolved"  # the outputs' name for policies of recomputation
+MOST_TAPS, MOST_INPUTS = 4, 128  # filters with fewer taps, or taps times channels, meet patches
 DIMENSIONS = ("NHWC", "HWIO", "NHWC")
 
 Size = tuple[int, ...]
@@ -37,7 +39,7 @@ class Convolution(nn.Module):
         """H' = ceil(H / stride), or H up where `up` > 1."""
         shape = (*self.filter_size, x.shape[-1], self.features)
         kernel = self.param("kernel", nn.initializers.lecun_normal(), shape)
-        y = convolve(x, kernel, self.strides, self.up)
+        y = checkpoint_name(convolve(x, kernel, self.strides, self.up), CONVOLVED)
         if self.use_bias:
             y += self.param("bias", nn.initializers.zeros, (self.features,))
         return y
@@ -89,7 +91,7 @@ def _correlate(x: Array, kernel: Array, strides: Size, up: Size, pads) -> Array:
     """The correlation without the zeros of a dilated x, and of few inputs by a matmul."""
     if max(up) > 1:
         return sub_pixel(x, kernel, pads, up)
-    if math.prod(kernel.shape[:3]) > MOST_INPUTS:
+    if math.prod(kernel.shape[:2]) > MOST_TAPS and math.prod(kernel.shape[:3]) > MOST_INPUTS:
         return lax.conv_general_dilated(x, kernel, strides, pads, dimension_numbers=DIMENSIONS)
     return patches(x, kernel.shape[:2], strides, pads) @ kernel.reshape(-1, kernel.shape[3])
 
@@ -104,11 +106,11 @@ def _pull_back(x: Array, kernel: Array, cotangent: Array, strides: Size, up: Siz
     ]
     if max(up) > 1:
         windows = patches(cotangent, taps, up, around)  # [B, H, W, h w F]
-        weights = jnp.einsum("bhwc,bhwk->kc", x, windows).reshape(turned.shape)
+        weights = _over_places(x, windows).T.reshape(turned.shape)
         return windows @ turned.reshape(-1, turned.shape[3]), weights[::-1, ::-1].swapaxes(2, 3)
     if max(strides) > 1:
         windows = patches(x, taps, strides, pads)
-        weights = jnp.einsum("bhwk,bhwf->kf", windows, cotangent).reshape(kernel.shape)
+        weights = _over_places(cotangent, windows).T.reshape(kernel.shape)
     else:
         weights = _kernel_gradient(x, taps, cotangent, pads)
     to_x = _correlate(cotangent, turned, up, strides, around)
@@ -119,16 +121,22 @@ def _kernel_gradient(x: Array, taps: Sequence[int], cotangent: Array, pads) -> A
     """sum over places of x at each tap times the cotangent, stride 1: [h, w, C, F].
 
     One matmul of x, moved to every column of the filter, with the cotangent, moved to every row:
-    h + w copies where patches are h w.
+    h + w copies where patches are h w. x is transposed before it is copied, as the matmul needs it.
     """
-    (height, width), edge = taps, (0, 0)
-    columns = patches(x, (1, width), (1, 1), pads)  # [B, H' + h - 1, W', w C]
+    (height, width), edge, span = taps, (0, 0), cotangent.shape[2]
+    transposed = jnp.pad(jnp.moveaxis(x, -1, 0), [edge, edge, *pads])  # [C, B, H' + h - 1, ...]
+    columns = jnp.concatenate([transposed[..., j : j + span] for j in range(width)])
     rows = jnp.concatenate(
         [jnp.pad(cotangent, [edge, (i, height - 1 - i), edge, edge]) for i in range(height)], -1
     )
-    weights = jnp.einsum("bhwk,bhwf->kf", columns, rows)
+    weights = columns.reshape(len(columns), -1) @ rows.reshape(-1, rows.shape[-1])
     weights = weights.reshape(width, x.shape[-1], height, cotangent.shape[-1])
     return jnp.moveaxis(weights, 2, 0)
+
+
+def _over_places(x: Array, y: Array) -> Array:
+    """Sum over all places of x [..., C] times y [..., D], x the narrower: [C, D]."""
+    return x.reshape(-1, x.shape[-1]).T @ y.reshape(-1, y.shape[-1])
 
 
 def _turned_padding(size, taps, stride, up, pads, out) -> tuple[int, int]:

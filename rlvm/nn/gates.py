@@ -14,6 +14,7 @@ from flax import linen as nn
 from rlvm.nn.convolution import Convolution
 from rlvm.nn.normalization import normalization
 from rlvm.nn.pyramid import Up
+from rlvm.nn.sums import spread
 from rlvm.types import Array
 
 VALUE = (0.0, 1.0, 0.0, 1.0, 0.0)  # f(u, w) = u at the start
@@ -32,7 +33,7 @@ class SigmoidLinear(nn.Module):
         def init(_, shape):
             return jnp.broadcast_to(jnp.asarray(self.start)[:, None], shape)
 
-        w = self.param("w", init, (5, u.shape[-1]))
+        w = [spread(row, u.shape) for row in self.param("w", init, (5, u.shape[-1]))]
         return w[0] * jax.nn.sigmoid(w[1] * u + w[2]) + w[3] * u + w[4]
 
 
@@ -103,7 +104,8 @@ class NormedSums(nn.Module):
     ) -> list[Array]:
         """top [B, H', W', C'], h [B, H, W, C] -> count times [B, H, W, F]."""
         width = self.count * self.features
-        total = self.param("c", nn.initializers.zeros, (width,))
+        c = self.param("c", nn.initializers.zeros, (width,))
+        total = spread(c, (*h.shape[:-1], width))
         for name, v in zip(("A", "B", "P"), (top, h, *past), strict=False):
             # Only v_top comes from the level above; h and the past are already of the right size.
             stride = self.stride if name == "A" else 1

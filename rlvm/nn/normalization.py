@@ -4,11 +4,14 @@ Both are called as ``norm(x, examples)``. `examples` [B] weighs the examples of 
 (0.0 for padding and for frames past a sequence's end); None means evaluation. LayerNorm ignores it.
 """
 
+import functools
+
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from flax import traverse_util
 
+from rlvm.nn.sums import columns, layer_means, spread
 from rlvm.types import Array, PyTree
 
 
@@ -27,14 +30,38 @@ class LayerNorm(nn.Module):
     @nn.compact
     def __call__(self, x: Array, examples: Array | None = None) -> Array:
         """x [B, ..., C] -> [B, ..., C], each of `groups` of channels a layer of its own."""
-        bias = self.param("bias", nn.initializers.zeros, x.shape[-1:]) if self.shift else 0.0
         scale = self.param("scale", nn.initializers.constant(self.gain), x.shape[-1:])
-        layers = x.reshape(*x.shape[:-1], self.groups, -1)
-        units = (*range(1, x.ndim - 1), x.ndim)
-        centred = layers - layers.mean(units, keepdims=True)
-        variance = jnp.square(centred).mean(units, keepdims=True)
-        normed = centred * jax.lax.rsqrt(variance + self.epsilon)
-        return scale * normed.reshape(x.shape) + bias
+        layers = x.reshape(len(x), -1, self.groups, x.shape[-1] // self.groups)
+        y = spread(scale, x.shape) * standardized(layers, self.epsilon).reshape(x.shape)
+        if self.shift:
+            y += spread(self.param("bias", nn.initializers.zeros, x.shape[-1:]), x.shape)
+        return y
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
+def standardized(x: Array, epsilon: float) -> Array:
+    """(x - mean) / sqrt(variance + epsilon) of x [B, P, G, C], moments over places and channels.
+
+    The gradient is its own, r (g - mean(g) - y mean(g y)) with y the result and r what scales it:
+    x is all that it keeps of x's size.
+    """
+    return _standardized(x, epsilon)[0]
+
+
+def _standardized(x: Array, epsilon: float):
+    mean = layer_means(x)
+    r = jax.lax.rsqrt(layer_means(jnp.square(x - mean)) + epsilon)
+    return (x - mean) * r, (x, mean, r)
+
+
+def _standardized_back(epsilon: float, kept: tuple[Array, Array, Array], g: Array):
+    del epsilon
+    x, mean, r = kept
+    y = (x - mean) * r
+    return (r * (g - layer_means(g) - y * layer_means(g * y)),)
+
+
+standardized.defvjp(_standardized, _standardized_back)
 
 
 class BatchNorm(nn.Module):
@@ -62,13 +89,13 @@ class BatchNorm(nn.Module):
             count, mean, var = batch_moments(x, examples, self.axis_name)
             for name, value in (("count", count), ("mean", mean), ("var", var)):
                 self.put_variable("moments", name, value)
-        return (x - mean) * (scale * jax.lax.rsqrt(var + self.epsilon)) + bias
+        gain = spread(scale * jax.lax.rsqrt(var + self.epsilon), x.shape)
+        return (x - spread(mean, x.shape)) * gain + spread(bias, x.shape)
 
 
 def batch_moments(x: Array, examples: Array, axis_name: str | None) -> tuple[Array, Array, Array]:
     """Weighted (count [], mean [C], variance [C]) of x [B, ..., C] over all but the last axis."""
     weights = examples.reshape(-1, *[1] * (x.ndim - 1))
-    over = tuple(range(x.ndim - 1))
     places = x[0, ..., 0].size
 
     def total(value: Array) -> Array:
@@ -76,8 +103,8 @@ def batch_moments(x: Array, examples: Array, axis_name: str | None) -> tuple[Arr
 
     count = total(examples.sum())
     divisor = jnp.maximum(count, 1.0) * places
-    mean = total((weights * x).sum(over)) / divisor
-    var = total((weights * jnp.square(x - mean)).sum(over)) / divisor
+    mean = total(columns(weights * x)) / divisor
+    var = total(columns(weights * jnp.square(x - spread(mean, x.shape)))) / divisor
     return count, mean, var
 
 

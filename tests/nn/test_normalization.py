@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 from flax import linen as nn
 
-from rlvm.nn.normalization import BatchNorm, LayerNorm, normalization, update_statistics
+from rlvm.nn.normalization import (
+    BatchNorm,
+    LayerNorm,
+    normalization,
+    standardized,
+    update_statistics,
+)
 
 RNG = np.random.default_rng(0)
 T, B, C = 4, 6, 3
@@ -128,3 +134,16 @@ def test_layer_norm_normalises_all_units_of_an_example():
 def test_unknown_normalization_is_named():
     with pytest.raises(ValueError, match="No normalization 'group'"):
         normalization("group", None, "norm")
+
+
+def test_gradient_of_a_standardized_layer_is_that_of_its_definition():
+    x, g = (jnp.asarray(RNG.normal(size=(3, 5, 2, 4)), jnp.float32) for _ in "xg")
+
+    def definition(x):
+        mean = x.mean((1, 3), keepdims=True)
+        return (x - mean) / jnp.sqrt(jnp.square(x - mean).mean((1, 3), keepdims=True) + 0.1)
+
+    y, back = jax.vjp(lambda x: standardized(x, 0.1), x)
+    expected, pull = jax.vjp(definition, x)
+    np.testing.assert_allclose(y, expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(back(g)[0], pull(g)[0], rtol=1e-4, atol=1e-6)
