@@ -95,6 +95,7 @@ def comparison(argument, ladder, temporal_baseline, static):
     config.model.decoder_to_encoder = True
     config.model.diagonal = False
     config.model.recurrent_decoder = False
+    config.model.keep_convolutions = True
     config.objective.class_weight = 1.0
     config.objective.prediction_weight = 0.01
     config.optimizer.name = "adam"

@@ -37,6 +37,7 @@ def next_frame(data, layers):
     config.model.diagonal = False
     config.model.recurrent_decoder = False
     config.model.segment = 0
+    config.model.keep_convolutions = False
     return config
 
 

@@ -65,6 +65,7 @@ def grouping(argument, layers):
     config.model.norm = "batch"
     config.model.noise = 0.2
     config.model.data_mean = 0.5
+    config.model.keep_convolutions = False
     if argument == "all_cnn_c":  # a ladder of one iteration without a decoder
         config.model.observation = "gaussian"
         config.model.decoder_to_encoder = False

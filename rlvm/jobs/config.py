@@ -19,6 +19,8 @@ MAY_CHANGE = (
     "train.steps_per_dispatch",
     "train.keep_checkpoints",
     "train.accumulate_steps",  # the same update, in less memory
+    "model.segment",
+    "model.keep_convolutions",
     "parallel",  # the same update, on other devices
     "sharding.fsdp",
     "sharding.rules",

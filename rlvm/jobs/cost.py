@@ -92,6 +92,8 @@ def _of_equation(equation: core.JaxprEqn) -> Operations:
     inner = [_of_jaxpr(jaxpr) for jaxpr in core.jaxprs_in_params(params)]
     if name == "scan":
         return inner[0] * params["length"]
+    if platforms := params.get("branches_platforms"):  # accelerators take what is not for CPU
+        return inner[platforms.index(None)]
     if name == "cond":  # the dearest branch
         return max(inner, key=lambda found: found.matmul_flops + found.elementwise)
     if inner:  # a while loop's body counts once: its length is not in the program

@@ -12,7 +12,7 @@ from flax import linen as nn
 from ml_collections import ConfigDict
 
 from rlvm.models.distributions import Categorical, Independent, MixtureSameFamily, Normal
-from rlvm.models.ladder.iteration import Iteration
+from rlvm.models.ladder.iteration import Iteration, recomputed
 from rlvm.models.ladder.network import check_frame
 from rlvm.models.ladder.table import Layer, Shape, decoder_top, encoder_shapes, parse
 from rlvm.nn.normalization import update_statistics
@@ -93,6 +93,7 @@ class RTagger(nn.Module):
     norm: str = "batch"
     noise: float = 0.2
     data_mean: float = 0.5
+    keep_convolutions: bool = False
     axis_name: str | None = None
 
     @nn.compact
@@ -104,7 +105,7 @@ class RTagger(nn.Module):
         if carry is None:
             carry = self._start(jnp.zeros((len(x), self.num_groups, *self.frame_shape[:2], 1)))
         scanned = nn.scan(
-            nn.remat(Grouping, prevent_cse=False),  # computed again for the gradient: less memory
+            recomputed(Grouping, self.keep_convolutions),
             variable_broadcast=("params",),
             variable_axes={"batch_stats": 0, "moments": 0},
             split_rngs={"params": False},
@@ -177,4 +178,5 @@ def build(config: ConfigDict, batch: Batch) -> RTagger:
         norm=config.norm,
         noise=config.noise,
         data_mean=config.data_mean,
+        keep_convolutions=config.get("keep_convolutions", False),
     )

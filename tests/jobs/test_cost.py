@@ -33,6 +33,13 @@ def test_the_dearest_branch_counts():
     assert cost.operations(chosen, A).matmul_flops == 210
 
 
+def test_a_switch_of_platforms_counts_what_accelerators_run():
+    def either(x):
+        return jax.lax.platform_dependent(x, cpu=lambda x: (x @ B).sum(), default=lambda x: x.sum())
+
+    assert cost.operations(either, A).matmul_flops == 0
+
+
 @pytest.mark.parametrize("groups", [1, 2])
 def test_a_convolution_is_as_the_compiler_counts_it(groups):
     image, kernel = jnp.ones((2, 8, 8, 4)), jnp.ones((3, 3, 4 // groups, 6))

@@ -10,6 +10,7 @@ from ml_collections import ConfigDict
 
 from rlvm.inference import predictor
 from rlvm.jobs import config as configs
+from rlvm.jobs import cost
 from rlvm.models.ladder import RLadder, build
 from rlvm.models.ladder.table import (
     decoder_shapes,
@@ -231,6 +232,29 @@ def test_segments_change_no_number_and_keep_fewer_carries():
     assert less < 0.7 * memory
     with pytest.raises(ValueError, match="segment=3 does not divide the 256 frames"):
         RLadder(parse(SMALL), (1, 11, 1), segment=3).apply(variables, None, batch, train=True)
+
+
+@pytest.mark.slow
+def test_kept_convolutions_change_no_number_and_are_not_done_again():
+    batch = {"x": jnp.asarray(RNG.uniform(size=(B, 3, 11)), jnp.float32), "mask": jnp.ones(B)}
+    models = [RLadder(parse(SMALL), (1, 11, 1), keep_convolutions=k) for k in (False, True)]
+    variables = {"batch_stats": {}, **initialized(models[0], batch)}
+
+    def loss(params, model):
+        (_, outputs), _ = model.apply(
+            {**variables, "params": params}, None, batch, train=True, mutable=["moments"]
+        )
+        return jnp.square(outputs["logits"]).sum()
+
+    grad = jax.grad(loss)
+    results = [jax.jit(grad, static_argnums=1)(variables["params"], model) for model in models]
+    for a, b in zip(*map(jax.tree.leaves, results), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+    again, kept = (cost.operations(lambda p, m=m: grad(p, m), variables["params"]) for m in models)
+    once = cost.operations(lambda p: loss(p, models[0]), variables["params"])
+    assert (
+        again.matmul_flops - kept.matmul_flops > 0.5 * once.matmul_flops
+    )  # the rest are LSTM and G1
 
 
 def operations(frames, iterations=None):

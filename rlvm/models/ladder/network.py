@@ -1,6 +1,7 @@
 """The Recurrent Ladder network: `Iteration` scanned over frames or over one input."""
 
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +10,7 @@ from ml_collections import ConfigDict
 
 from rlvm.models.autoregressive import AutoregressiveBernoulli
 from rlvm.models.distributions import Bernoulli, Independent, Normal
-from rlvm.models.ladder.iteration import Iteration
+from rlvm.models.ladder.iteration import Iteration, recomputed
 from rlvm.models.ladder.table import Layer, Shape, encoder_shapes, parse
 from rlvm.nn.masked import AutoregressiveKernel
 from rlvm.nn.normalization import update_statistics
@@ -27,7 +28,7 @@ class RLadder(nn.Module):
     'keys' (a dense map from d_0 to one logit a key, for table 8) or 'chords' (the same, and each
     key also sees the lower ones of its frame, through DARN's triangular kernel). With `segment` the
     backward pass over T frames keeps T / segment + segment carries in place of T, for one more
-    forward pass.
+    forward pass; with `keep_convolutions` it does no convolution of the forward pass again.
     """
 
     layers: tuple[Layer, ...]
@@ -39,6 +40,7 @@ class RLadder(nn.Module):
     diagonal: bool = False
     recurrent_decoder: bool = False
     segment: int = 0
+    keep_convolutions: bool = False
     axis_name: str | None = None
 
     @nn.compact
@@ -86,15 +88,15 @@ class RLadder(nn.Module):
 
         With two `levels` a scan over segments runs the scan over the frames of each.
 
-        The gradient keeps each frame's carry alone and computes the rest again, which takes less
-        memory and, on CPU, less time.
+        The gradient keeps each frame's carry, with `keep_convolutions` its convolutions' outputs
+        too, and computes the rest again.
         """
         static = self.num_iterations is not None
         over_frames = nn.broadcast if static else 1
-        scanned = Iteration
-        for _ in range(levels):
+        scanned: Any = Iteration
+        for level in range(levels):
             scanned = nn.scan(
-                nn.remat(scanned, prevent_cse=False),
+                recomputed(scanned, self.keep_convolutions and level == 0),
                 variable_broadcast=("params",) if static else ("params", "batch_stats"),
                 variable_axes={"batch_stats": 0, "moments": 0} if static else {"moments": 0},
                 split_rngs={"params": False},
@@ -154,6 +156,7 @@ def build(config: ConfigDict, batch: Batch) -> RLadder:
         diagonal=config.diagonal,
         recurrent_decoder=config.recurrent_decoder,
         segment=config.get("segment", 0),
+        keep_convolutions=config.get("keep_convolutions", False),
     )
 
 
