@@ -65,11 +65,12 @@ def evaluated(config: ConfigDict) -> Callable[[Predictor, Batch, Array], Terms]:
 
 
 def augmented(batch: Batch, config: ConfigDict, rng: Array) -> Batch:
-    """The batch as it is trained on: a random window of the frames, transposed by a few keys."""
+    """The batch as it is trained on: a random window of the frames, some transposed."""
     if config.window:
         batch = augmentation.cropped(batch, config.window, rng)
     if config.transpose:
-        batch = {**batch, "x": augmentation.transposed(batch["x"], config.transpose, rng)}
+        moved = augmentation.transposed(batch["x"], config.transpose, config.transpose_share, rng)
+        batch = {**batch, "x": moved}
     return batch
 
 
