@@ -41,7 +41,7 @@ def measured_row(group: Sequence[Result]) -> list[str]:
         over_seeds(group, lambda r: r["extra"]["squared_error"], 2) if decodes else "",
         over_seeds(group, lambda r: r["nll_nats_per_step"], 2) if is_music(first) else "",
         amis(group),
-        f"n = {first['num_examples']}, {seeds}",
+        f"n = {first['num_examples']}, {seeds}, {first['config']['train']['num_steps']:,} updates",
         over_seeds(group, lambda r: r["train_seconds"] / 60, 1, spread=False),
     ]
 

@@ -31,6 +31,7 @@ def line(seed=0, error=0.1, layers=LADDER, **changes):
             "data": changes.pop("data", {}),
             "model": model,
             "objective": objective,
+            "train": {"num_steps": 5_000},
         },
         "nll_nats_per_step": 8.25,
         "train_seconds": 60.0,
@@ -49,7 +50,9 @@ def test_seeds_have_a_student_interval():
     found = cells(ladder_report.table([line(k, v) for k, v in enumerate(values)]))
     half = 4.302653 * values.std(ddof=1) / np.sqrt(3)  # t of 2 degrees of freedom at 97.5%
     assert found[2] == f"13.00 ± {100 * half:.2f}"
-    assert found[3] == "5.00 ± 0.00" and found[4] == "" and found[6] == "n = 9, 3 seeds"
+    assert (
+        found[3] == "5.00 ± 0.00" and found[4] == "" and found[6] == "n = 9, 3 seeds, 5,000 updates"
+    )
 
 
 @pytest.mark.parametrize(
