@@ -22,17 +22,12 @@ def cropped(batch: Batch, window: int, rng: Array) -> Batch:
     return {**batch, "x": cut, "lengths": jnp.minimum(lengths, window)}
 
 
-def transposed(x: Array, most: int, share: float, rng: Array) -> Array:
-    """A share of the sequences moved by -most .. most keys, silence moving in: x [B, T, keys]."""
-
-    def move(sequence: Array, key: Array) -> Array:
-        key = jax.random.fold_in(key, 5)
-        by = jax.random.randint(key, (), -most, most + 1)
-        by = jnp.where(jax.random.uniform(jax.random.fold_in(key, 1)) < share, by, 0)
-        padded = jnp.pad(sequence, [(0, 0), (most, most)])
-        return jax.lax.dynamic_slice_in_dim(padded, most + by, sequence.shape[-1], axis=-1)
-
-    return jax.vmap(move)(x, rng)
+def transposed(x: Array, most: int, rng: Array) -> Array:
+    """Every sequence moved by the same -most .. most keys, silence moving in: x [B, T, keys]."""
+    shifts = jax.vmap(lambda k: jax.random.randint(jax.random.fold_in(k, 5), (), 0, 2 * most + 1))
+    padded = jnp.pad(x, [(0, 0), (0, 0), (most, most)])
+    cut = lambda row, s: jax.lax.dynamic_slice_in_dim(row, s, x.shape[-1], axis=-1)  # noqa: E731
+    return jax.vmap(cut)(padded, shifts(rng))
 
 
 def shifted(objective: Objective, config: ConfigDict) -> Objective:

@@ -65,11 +65,13 @@ def evaluated(config: ConfigDict) -> Callable[[Predictor, Batch, Array], Terms]:
 
 
 def augmented(batch: Batch, config: ConfigDict, rng: Array) -> Batch:
-    """The batch as it is trained on: a random window of the frames, some transposed."""
+    """The batch as it is trained on: a random window of the frames, transposed by a few keys."""
     if config.window:
         batch = augmentation.cropped(batch, config.window, rng)
     if config.transpose:
-        moved = augmentation.transposed(batch["x"], config.transpose, config.transpose_share, rng)
+        moved = augmentation.transposed(batch["x"], config.transpose, rng)
+        if config.transpose_until:
+            moved = jnp.where(batch["step"] < config.transpose_until, moved, batch["x"])
         batch = {**batch, "x": moved}
     return batch
 

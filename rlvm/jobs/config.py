@@ -13,6 +13,7 @@ from ml_collections import ConfigDict
 MAY_CHANGE = (
     "train.num_steps",
     "objective.shift.until",  # a share of them
+    "objective.transpose_until",
     "train.eval_every",
     "train.log_every",
     "train.checkpoint_every",
@@ -92,8 +93,9 @@ def darn(stochastic: tuple[int, ...], deterministic: tuple[int, ...], **model: A
 def prediction(task: str, selects: str) -> ConfigDict:
     """`base` with the fields of the objective 'prediction'; `selects` is what validation minimises.
 
-    A batch is cut to `window` frames (0: all) and a share `transpose_share` of it moved by up to
-    `transpose` keys; its input gets Gaussian `noise` and loses a share `drop` of its values.
+    A batch is cut to `window` frames (0: all) and moved by up to `transpose` keys, from update
+    `transpose_until` on (0: never) by none, so that the model ends on the data's own keys; its input
+    gets Gaussian `noise` and loses a share `drop` of its values.
     """
     config = base()
     config.objective.name = "prediction"
@@ -108,7 +110,7 @@ def prediction(task: str, selects: str) -> ConfigDict:
             "ramp_up_steps": 1000,
             "window": 0,
             "transpose": 0,
-            "transpose_share": 1.0,
+            "transpose_until": 0,
             "noise": 0.0,
             "drop": 0.0,
             "batch_norm_decay": 0.95,

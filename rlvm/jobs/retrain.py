@@ -1,7 +1,7 @@
 """Train again on train and validation together, by the schedule that validation led to.
 
-The learning rate is halved, and training ends, after as many epochs as in the first run
-(appendices D.1 and D.2 of the Recurrent Ladder).
+The learning rate is halved, pieces cease to be transposed, and training ends, after as many epochs
+as in the first run (appendices D.1 and D.2 of the Recurrent Ladder).
 """
 
 from collections.abc import Iterable, Mapping
@@ -49,6 +49,7 @@ def settled(config: ConfigDict, lines: Iterable[Mapping[str, Any]], data: Datase
     halvings = halved_at(values, config.optimizer.least_scale)
     again.optimizer.halve_at = tuple(later(step) for step in halvings if step < best)
     again.optimizer.least_scale = 1.0
+    again.objective.transpose_until = later(config.objective.get("transpose_until", 0))
     again.train.num_steps = later(best)
     again.train.early_stopping_evals = 0
     return again

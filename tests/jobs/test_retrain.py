@@ -32,12 +32,14 @@ def test_a_rise_halves_the_rate_down_to_the_floor():
 
 def test_the_second_run_halves_and_ends_after_as_many_epochs():
     config = configs.load("ladder/occluded_moving_mnist")
+    config.objective.transpose_until = 2000
     values = [0.5, 0.4, 0.45, 0.2, 0.3]
     lines = [{"step": 800 * k, "valid/class_error": v} for k, v in enumerate(values, 1)]
     splits = {"train": {"x": np.zeros((40, 2))}, "valid": {"x": np.zeros((10, 2))}}
     data = Dataset("made", splits, {}, "grey", False)
     again = retrain.settled(config, lines, data)
     assert again.optimizer.halve_at == (3000,) and again.train.num_steps == 4000
+    assert again.objective.transpose_until == 2500
     assert again.data.with_validation and again.optimizer.least_scale == 1.0
     rate = optimizer.schedule(again.optimizer, again.train.num_steps)
     np.testing.assert_allclose([rate(2999), rate(3001)], [1e-3, 5e-4])
