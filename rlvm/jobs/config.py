@@ -93,9 +93,9 @@ def darn(stochastic: tuple[int, ...], deterministic: tuple[int, ...], **model: A
 def prediction(task: str, selects: str) -> ConfigDict:
     """`base` with the fields of the objective 'prediction'; `selects` is what validation minimises.
 
-    A batch is cut to `window` frames (0: all) and moved by up to `transpose` keys, from update
-    `transpose_until` on (0: never) by none, so that the model ends on the data's own keys; its input
-    gets Gaussian `noise` and loses a share `drop` of its values.
+    A batch is cut to `window` frames (0: all) and moved by up to `transpose` keys, but not from
+    update `transpose_until` on (0: always), so that the model ends on the data's own keys; its
+    input gets Gaussian `noise` and loses a share `drop` of its values.
     """
     config = base()
     config.objective.name = "prediction"

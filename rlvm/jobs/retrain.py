@@ -49,7 +49,7 @@ def settled(config: ConfigDict, lines: Iterable[Mapping[str, Any]], data: Datase
     halvings = halved_at(values, config.optimizer.least_scale)
     again.optimizer.halve_at = tuple(later(step) for step in halvings if step < best)
     again.optimizer.least_scale = 1.0
-    again.objective.transpose_until = later(config.objective.get("transpose_until", 0))
+    again.objective.transpose_until = later(config.objective.transpose_until)
     again.train.num_steps = later(best)
     again.train.early_stopping_evals = 0
     return again
