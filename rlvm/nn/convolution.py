@@ -19,7 +19,7 @@ from jax.ad_checkpoint import checkpoint_name
 from rlvm.types import Array
 
 CONVOLVED = "convolved"  # the outputs' name for policies of recomputation
-MOST_TAPS, MOST_INPUTS = 4, 128  # filters with fewer taps, or taps times channels, meet patches
+MOST_TAPS, MOST_INPUTS = 4, 128  # of taps, or of taps times channels, for a matmul of patches
 DIMENSIONS = ("NHWC", "HWIO", "NHWC")
 
 Size = tuple[int, ...]
