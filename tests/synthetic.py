@@ -70,6 +70,12 @@ def frames(draw, rows, config):
     return {"x": draw.integers(0, 256, (rows, *shape)).astype(np.uint8), "y": labels}
 
 
+def textured(draw, rows, config):
+    """Grey images with labels and segments."""
+    arrays = frames(draw, rows, config)
+    return arrays | {"segments": draw.integers(0, 2, arrays["x"].shape).astype(np.uint8)}
+
+
 FIELDS = {
     "arrays": own_arrays,
     "atari_frames": edges,
@@ -81,7 +87,7 @@ FIELDS = {
     "row_mnist": lambda draw, rows, config: {
         "x": draw.integers(0, 2, (rows, 28, 28)).astype(np.uint8)
     },
-    "textured_mnist": frames,
+    "textured_mnist": textured,
     **dict.fromkeys(("metr_la", "traffic"), lambda draw, rows, config: recorded(draw, rows, 26, 1)),
     **dict.fromkeys(
         ("blackbird", "quadrotor"), lambda draw, rows, config: recorded(draw, rows, 25, 3, 12)

@@ -2,8 +2,9 @@
 
 python launch/train.py --config=configs/ladder/textured_mnist.py --manual_dir=M --workdir=W
 
-Argument: `tagger`, `unsupervised` (no class cost), `labels1000` (semi-supervised) or `all_cnn_c`,
-the convolutional baseline. For an accelerator; not run here.
+Argument: `tagger`, `unsupervised` (no class cost), `labels1000` (semi-supervised), `taught` (the
+masks are taught the true segments, too) or `all_cnn_c`, the convolutional baseline. For an
+accelerator; not run here.
 """
 
 from rlvm.jobs.config import half_labelled, prediction
@@ -42,6 +43,7 @@ ROWS = {  # argument: dotted fields
     "tagger": {},
     "unsupervised": {"objective.class_weight": 0.0, "objective.selects": "nll"},
     "labels1000": {"data.name": "textured_mnist/labels1000"},
+    "taught": {"objective.segment_weight": 0.003, "objective.selects": "segment_cost"},
     "all_cnn_c": {
         "model.name": "ladder",
         "model.layers": ALL_CNN_C,

@@ -6,15 +6,15 @@ never the same, is turned by any angle, scaled by 0.7 to 1.4 and taken from a ra
 digits of them; `/labels1000`: as full, with 1,000 labels in train (100 of each class, else -1).
 
 Textures are `brodatz.npz` of manual_dir (arrays [H, W] uint8, one a texture), else the images of
-its folder `textures`, else scikit-image's brick, grass and gravel. Each is brought to mean 128 and
-standard deviation 50, so that brightness alone does not tell them apart.
+its folder `textures`, else scikit-image's brick, grass and gravel. Each is equalised, its pixels as
+often at any of 0 to 255, so that neither brightness nor contrast tells them apart.
 """
 
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from scipy import ndimage
+from scipy import ndimage, stats
 
 from rlvm.data import mnist, npz, source
 from rlvm.data.occluded_moving_mnist import SPLIT_SEEDS, few_labels, first_of_each_class
@@ -23,7 +23,6 @@ SIZES = {"full": 84, "small": 48, "labels1000": 84}
 SMALL_SPLITS = {"train": 20_000, "valid": 2_000, "test": 2_000}
 NPZ_FILE, FOLDER, PACKAGED = "brodatz.npz", "textures", ("brick", "grass", "gravel")
 SCALES = (0.7, 1.4)
-MEAN, DEVIATION = 128.0, 50.0
 
 
 def read(variant: str, files: source.Files) -> source.Splits:
@@ -43,7 +42,7 @@ def read(variant: str, files: source.Files) -> source.Splits:
 
 
 def read_textures(files: source.Files, side: int) -> list[np.ndarray]:
-    """At least two textures [H, W] float32, standardised; each no smaller than its patch."""
+    """At least two textures [H, W] float32, equalised; each no smaller than its patch."""
     found = _from_npz(files) or _from_folder(files) or _packaged(files)
     least = int(np.ceil(side * max(SCALES)))
     for name, texture in found.items():
@@ -54,15 +53,15 @@ def read_textures(files: source.Files, side: int) -> list[np.ndarray]:
             )
     if len(found) < 2:
         raise ValueError(f"{next(iter(found))}: the only texture; expected at least two")
-    return [standardized(name, texture) for name, texture in found.items()]
+    return [equalized(name, texture) for name, texture in found.items()]
 
 
-def standardized(name: str, texture: np.ndarray) -> np.ndarray:
-    """The texture at mean 128 and standard deviation 50."""
-    texture = texture.astype(np.float32)
-    if not np.isfinite(texture).all() or texture.std() == 0:
+def equalized(name: str, texture: np.ndarray) -> np.ndarray:
+    """The texture with every value replaced by its rank, from 0 to 255; equal values stay equal."""
+    if not np.isfinite(texture).all() or np.ptp(texture) == 0:
         raise ValueError(f"{name}: a texture without contrast or with values that are not finite")
-    return MEAN + DEVIATION * (texture - texture.mean()) / texture.std()
+    ranks = stats.rankdata(texture).reshape(texture.shape) - 0.5  # within 0 .. size
+    return (255 * ranks / texture.size).astype(np.float32)
 
 
 def _from_npz(files: source.Files) -> Mapping[str, np.ndarray]:
@@ -145,7 +144,7 @@ def patch(texture: np.ndarray, side: int, draws: np.ndarray) -> np.ndarray:
 
 
 SOURCE = source.Source(
-    version="1.0.0",
+    version="2.0.0",
     description="MNIST digits cut from one texture on another, with the true segments.",
     variants={name: source.Variant("grey", seeded=True) for name in SIZES},
     read=read,

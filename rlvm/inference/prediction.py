@@ -44,6 +44,20 @@ def denoising_cost(prediction: Distribution, x: Array) -> Array:
     return -prediction.log_prob(x[:, None])
 
 
+def segment_cost(log_m: Array, segments: Array) -> Array:
+    """-log of the masks at the true segments, groups named as they fit best: [B, N], in nats.
+
+    log_m [B, N, K, H, W, 1], segments [B, H, W] of 0 and 1. In every iteration one group is named
+    the digit and another the background; pixels count alike.
+    """
+    masks, inside = log_m[..., 0], segments[:, None, None].astype(log_m.dtype)
+    digit = (inside * masks).sum((-2, -1))  # [B, N, K]: log-probability that k has it all
+    ground = ((1.0 - inside) * masks).sum((-2, -1))
+    pairs = digit[..., :, None] + ground[..., None, :]
+    same = jnp.eye(log_m.shape[2], dtype=bool)
+    return -jnp.where(same, -jnp.inf, pairs).max((-2, -1))
+
+
 def corrupt(x: Array, scale: float, rng: Array) -> Array:
     """x + N(0, scale^2), one key an example: x [B, ...], rng [B]."""
     noise = jax.vmap(lambda key: jax.random.normal(key, x.shape[1:]))(rng)

@@ -3,8 +3,9 @@
 Terms, per example: `nll`, the nats of the frames after the first ('next_frame'), of the clean x in
 the last iteration ('denoising', where `nll_mean` is the mean over iterations) or of the label
 ('classification'); where the data has labels and the network a SoftMax, `class_cost` and
-`class_error` of the last frame or iteration; `consistency_cost` with a Mean Teacher. Labels below
-zero mean none.
+`class_error` of the last frame or iteration; `consistency_cost` with a Mean Teacher; with
+`segment_weight`, `segment_cost` of a tagger's masks, the mean over iterations. Labels below zero
+mean none.
 """
 
 from collections.abc import Callable, Mapping
@@ -98,6 +99,9 @@ def measured(outputs: Mapping[str, PyTree], batch: Batch, config: ConfigDict) ->
     if config.task == "denoising":
         costs = prediction.denoising_cost(outputs["prediction"], batch["x"])
         terms |= {"nll": costs[:, -1], "nll_mean": costs.mean(-1)}
+    if config.segment_weight:
+        segments = true_segments(outputs, batch)
+        terms["segment_cost"] = prediction.segment_cost(outputs["log_m"], segments).mean(-1)
     if "y" in batch and "logits" in outputs:
         logits, labels = outputs["logits"][:, -1], batch["y"]
         terms["class_cost"] = prediction.classification_cost(logits, labels)
@@ -105,6 +109,16 @@ def measured(outputs: Mapping[str, PyTree], batch: Batch, config: ConfigDict) ->
         if config.task == "classification":
             terms["nll"] = terms["class_cost"]
     return terms
+
+
+def true_segments(outputs: Mapping[str, PyTree], batch: Batch) -> Array:
+    """What masks are taught: the batch's segments [B, H, W], where model and data have both."""
+    if "log_m" not in outputs or "segments" not in batch:
+        raise ValueError(
+            "objective.segment_weight teaches masks: it needs model.name 'tagger' and data with "
+            f"'segments'. The model gives {', '.join(outputs)}; the data has {', '.join(batch)}."
+        )
+    return batch["segments"]
 
 
 def frame_error(predicted: Any, batch: Batch) -> Array:
@@ -138,6 +152,7 @@ def total_cost(terms: Terms, batch: Batch, extra: PyTree, config: ConfigDict) ->
     weights = {"class_cost": config.class_weight}
     if config.task != "classification":
         weights["nll_mean" if config.task == "denoising" else "nll"] = config.prediction_weight
+    weights["segment_cost"] = config.segment_weight
     weights = {name: weight for name, weight in weights.items() if weight}
     labels = batch.get("y", jnp.zeros(batch["mask"].shape, jnp.int32))
     cost = prediction.semi_supervised(terms, labels, batch["mask"], weights)

@@ -105,6 +105,7 @@ def prediction(task: str, selects: str) -> ConfigDict:
             "selects": selects,
             "prediction_weight": 1.0,
             "class_weight": 0.0,
+            "segment_weight": 0.0,
             "consistency_weight": 0.0,
             "teacher_decay": 0.995,
             "ramp_up_steps": 1000,

@@ -94,7 +94,12 @@ def network(config: Mapping[str, Any]) -> str:
     """The network by what it has: a decoder, its connections, its costs."""
     model, objective = config["model"], config["objective"]
     if model["name"] == "tagger":
-        return f"RTagger, K = {model['num_groups']}"
+        parts = [f"RTagger, K = {model['num_groups']}"]
+        if not objective["class_weight"]:
+            parts.append("no class cost")
+        if objective.get("segment_weight", 0.0):
+            parts.append("taught masks")
+        return ", ".join(parts)
     rows = model["layers"]
     if not any(len(row) > 4 and row[4] for row in rows):
         kinds = {row[0] for row in rows if row[0] in RECURRENT}

@@ -1,12 +1,14 @@
 """The objective of predictors on a network small enough to follow by hand."""
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import linen as nn
 
-from rlvm.inference import mean_teacher, predictor
+from rlvm.inference import mean_teacher, prediction, predictor
 from rlvm.jobs import config as configs
 from rlvm.models.distributions import Independent, Normal
 from rlvm.nn.normalization import BatchNorm, update_statistics
@@ -147,6 +149,71 @@ def test_an_unknown_task_is_named():
     model, config, *_ = setting("regression")
     with pytest.raises(ValueError, match=r"No task .regression.\. Tasks: next_frame"):
         predictor.predicted(model, config)
+
+
+class Masks(nn.Module):
+    """Masks of three groups in two iterations, made from the parameters alone."""
+
+    @nn.compact
+    def __call__(self, carry, batch, train=False):
+        shape = (len(batch["x"]), 2, 3, *batch["x"].shape[1:], 1)
+        logits = self.param("masks", nn.initializers.normal(1.0), shape)
+        z = jnp.zeros((*shape[:2], *batch["x"].shape[1:]))
+        image = Independent(Normal(z, jnp.ones_like(z)), 2)
+        return carry, {"log_m": jax.nn.log_softmax(logits, axis=2), "prediction": image}
+
+    def initial_carry(self, rng, batch):
+        return jnp.zeros(())
+
+
+def masks_setting(**fields):
+    config = configs.prediction("denoising", "nll").objective
+    config.update({"prediction_weight": 0.0, "segment_weight": 0.5, **fields})
+    batch = {
+        "x": jnp.zeros((2, 4, 4)),
+        "mask": jnp.array([1.0, 0.0]),
+        "segments": jnp.asarray(RNG.integers(0, 2, (2, 4, 4)), jnp.uint8),
+    }
+    params = Masks().init(KEYS[0], None, batch)["params"]
+    return config, batch, params
+
+
+def test_the_cost_of_segments_is_that_of_the_best_naming():
+    """Every ordered pair of different groups, pixel by pixel, in float64."""
+    log_m = np.log(RNG.dirichlet(np.ones(3), (2, 2, 4, 4)))  # [B, N, H, W, K]
+    segments = RNG.integers(0, 2, (2, 4, 4))
+    got = prediction.segment_cost(
+        jnp.asarray(np.moveaxis(log_m, -1, 2)[..., None], jnp.float32), jnp.asarray(segments)
+    )
+    for b, n in np.ndindex(2, 2):
+        costs = []
+        for digit, ground in itertools.permutations(range(3), 2):
+            named = np.where(segments[b] == 1, digit, ground)
+            costs.append(-np.take_along_axis(log_m[b, n], named[..., None], -1).sum())
+        np.testing.assert_allclose(got[b, n], min(costs), rtol=1e-5)
+
+
+def test_masks_are_taught_by_their_weight_over_real_examples():
+    config, batch, params = masks_setting()
+    loss, (_, terms) = predictor.predicted(Masks(), config)(params, {}, batch, KEYS[:2])
+    log_m = jax.nn.log_softmax(params["masks"], axis=2)
+    want = prediction.segment_cost(log_m, batch["segments"]).mean(-1)
+    np.testing.assert_allclose(terms["segment_cost"], want, rtol=1e-6)
+    np.testing.assert_allclose(loss, 0.5 * want[0], rtol=1e-6)
+
+
+@pytest.mark.parametrize("part", ["data", "model"])
+def test_masks_need_a_tagger_and_segments(part):
+    config, batch, params = masks_setting()
+    if part == "data":
+        batch.pop("segments")
+        message = "The model gives log_m, prediction; the data has x, mask"
+        with pytest.raises(ValueError, match=message):
+            predictor.predicted(Masks(), config)(params, {}, batch, KEYS[:2])
+    else:
+        model, config, params, extra, batch = setting(segment_weight=0.5)
+        with pytest.raises(ValueError, match=r"needs model\.name 'tagger'"):
+            predictor.predicted(model, config)(params, extra, batch, KEYS)
 
 
 def test_segmentation_scores_each_iteration():

@@ -11,6 +11,7 @@ from rlvm.models.autoregressive import AutoregressiveBernoulli
 from rlvm.models.distributions import Bernoulli, Independent
 
 LADDER = (("ConvLSTM", 1, 2, (3, 3), "ConvG1", (3, 3)), ("LSTM", None, 2, None, "G1", None))
+TAGGER = {"name": "tagger", "num_groups": 3}
 BASELINE = (("Conv", 1, 2, (3, 3)), ("LSTM", None, 2, None))
 
 
@@ -18,7 +19,8 @@ def line(seed=0, error=0.1, layers=LADDER, **changes):
     """The fields of an evaluation that the table reads."""
     model = {"name": "ladder", "layers": layers, "observation": "gaussian"}
     model |= {"decoder_to_encoder": True} | changes.pop("model", {})
-    objective = {"task": "next_frame", "prediction_weight": 0.01, "consistency_weight": 0.0}
+    objective = {"task": "next_frame", "prediction_weight": 0.01}
+    objective |= {"class_weight": 0.0, "consistency_weight": 0.0}
     objective |= changes.pop("objective", {})
     asked = {"split": "test", "estimator": "exact", "num_examples": 9, "num_samples": None}
     asked |= {"checkpoint": "best:3", "step": 3}
@@ -70,6 +72,12 @@ def test_seeds_have_a_student_interval():
             "temporal baseline, Mean Teacher",
         ),
         ({"layers": (("Conv", 1, 2, (3, 3)),)}, "static network"),
+        ({"model": TAGGER}, "RTagger, K = 3, no class cost"),
+        ({"model": TAGGER, "objective": {"class_weight": 1.0}}, "RTagger, K = 3"),
+        (
+            {"model": TAGGER, "objective": {"class_weight": 1.0, "segment_weight": 0.1}},
+            "RTagger, K = 3, taught masks",
+        ),
     ],
 )
 def test_networks_are_named_by_what_they_have(changes, name):
@@ -80,7 +88,7 @@ def test_music_has_nats_per_frame_and_tagging_an_ami_for_each_iteration():
     music = line(model={"observation": "keys"}, extra={"squared_error": 1.0})
     assert cells(ladder_report.table([music]))[2:6] == ["", "", "8.25", ""]
     found = {"class_error": 0.5, "ami_1": 0.1, "ami_2": 0.25, "ami_kmeans": 0.2, "nll_mean": 3.0}
-    tagger = line(model={"name": "tagger", "num_groups": 3}, extra=found)
+    tagger = line(model=TAGGER, extra=found)
     tagger["config"]["objective"]["task"] = "denoising"
     assert cells(ladder_report.table([tagger]))[5] == "0.100 0.250 (k-means 0.200)"
 

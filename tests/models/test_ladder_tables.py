@@ -21,7 +21,9 @@ OCCLUDED, MUSIC, TEXTURED = (
 )
 NETWORKS = [f"ladder/occluded_moving_mnist:{row}" for row in OCCLUDED.ROWS]
 NETWORKS += ["ladder/polyphonic_music:nottingham", "ladder/textured_mnist:all_cnn_c"]
-NETWORKS += [f"ladder/textured_mnist:{row}" for row in ("tagger", "unsupervised", "labels1000")]
+NETWORKS += [
+    f"ladder/textured_mnist:{row}" for row in ("tagger", "unsupervised", "labels1000", "taught")
+]
 
 
 def experiment(name):
