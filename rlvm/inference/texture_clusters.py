@@ -1,7 +1,8 @@
-"""The baseline of segmentation: k-means on local statistics of an image, without learning.
+"""Baselines of segmentation: k-means on local statistics of an image, and one mask for all images.
 
-A pixel is described by the mean, the standard deviation and the mean absolute differences to its
-neighbours (right, below, two diagonals) in a Gaussian window around it, each standardised.
+The first learns nothing from other images, the second does not look at its own. For k-means a pixel
+is described by the mean, the standard deviation and the mean absolute differences to its neighbours
+(right, below, two diagonals) in a Gaussian window around it, each standardised.
 """
 
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from rlvm.inference import ami
 from rlvm.types import Array, Batch, Terms
@@ -67,17 +69,37 @@ def score(x: Array, segments: Array) -> Array:
     """AMI of two clusters with digit-or-background: x, segments [B, H, W] -> [B]."""
 
     def one(pair: tuple[Array, Array]) -> Array:
-        labels = kmeans(local_statistics(pair[0]), 2)
-        truth = pair[1].reshape(-1)
-        return ami.adjusted_mutual_information(labels, truth, jnp.ones(truth.shape), (2, 2))
+        return _agreement(kmeans(local_statistics(pair[0]), 2), pair[1])
 
     return jax.lax.map(one, (x, segments))
 
 
-def beside(terms: Callable[[Any, Batch, Array], Terms]) -> Callable[[Any, Batch, Array], Terms]:
-    """`terms` with `ami_kmeans`, the baseline's score on the same images."""
+def usual_place(segments: np.ndarray) -> np.ndarray:
+    """Where more than half of the images have their digit: segments [N, H, W] -> [H, W]."""
+    return (np.mean(segments, axis=0) > 0.5).astype(np.int32)
 
-    def both(model: Any, batch: Batch, keys: Array) -> Terms:
-        return {**terms(model, batch, keys), "ami_kmeans": score(batch["x"], batch["segments"])}
 
-    return both
+def place_score(place: Array, segments: Array) -> Array:
+    """AMI of one mask [H, W] with each image's digit-or-background [B, H, W]: [B]."""
+    return jax.lax.map(lambda truth: _agreement(place.reshape(-1), truth), segments)
+
+
+def _agreement(labels: Array, segments: Array) -> Array:
+    truth = segments.reshape(-1)
+    return ami.adjusted_mutual_information(labels, truth, jnp.ones(truth.shape), (2, 2))
+
+
+def beside(
+    terms: Callable[[Any, Batch, Array], Terms], place: np.ndarray
+) -> Callable[[Any, Batch, Array], Terms]:
+    """`terms` with the baselines' scores on the same images: `ami_kmeans`, and `ami_place`."""
+
+    def all_scores(model: Any, batch: Batch, keys: Array) -> Terms:
+        segments = batch["segments"]
+        baselines = {
+            "ami_kmeans": score(batch["x"], segments),
+            "ami_place": place_score(jnp.asarray(place), segments),
+        }
+        return {**terms(model, batch, keys), **baselines}
+
+    return all_scores

@@ -126,8 +126,10 @@ def choose(
     module = model.experiment.model
     if isinstance(module, Predictor):
         terms = predictor.evaluated(model.experiment.config.objective)
-        segmented = "segments" in data.splits[request.split]
-        return texture_clusters.beside(terms) if segmented else terms, 1
+        if "segments" in data.splits[request.split]:
+            place = texture_clusters.usual_place(data.splits["train"]["segments"])
+            terms = texture_clusters.beside(terms, place)
+        return terms, 1
     if not isinstance(module, LatentVariable):
         return likelihood.density, 1
     if request.estimator == "bound":

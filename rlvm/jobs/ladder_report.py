@@ -62,14 +62,16 @@ def over_seeds(
 
 
 def amis(group: Sequence[Result]) -> str:
-    """AMI after each iteration, and that of k-means on local statistics."""
+    """AMI after each iteration, and those of the baselines that were measured beside it."""
     found = group[0]["extra"]
     iterations = [name for name in found if name.startswith("ami_") and name[4:].isdigit()]
     cells = []
     for name in iterations:
         cells.append(over_seeds(group, functools.partial(extra_of, name), 3))
-    if "ami_kmeans" in found:
-        cells.append(f"(k-means {found['ami_kmeans']:.3f})")
+    baselines = {"k-means": "ami_kmeans", "usual place": "ami_place"}
+    measured = [f"{name} {found[key]:.3f}" for name, key in baselines.items() if key in found]
+    if measured:
+        cells.append(f"({', '.join(measured)})")
     return " ".join(cells)
 
 

@@ -1,4 +1,4 @@
-"""K-means on local statistics against NumPy and scikit-learn."""
+"""The baselines of segmentation against NumPy and scikit-learn."""
 
 import jax
 import jax.numpy as jnp
@@ -45,3 +45,14 @@ def test_a_coarse_patch_on_a_fine_ground_is_found():
     coarse = np.kron(RNG.uniform(size=(2, 16, 16)), np.ones((1, 2, 2)))
     x = np.where(segments, coarse, fine).astype(np.float32)
     assert float(texture_clusters.score(jnp.asarray(x), jnp.asarray(segments)).min()) > 0.5
+
+
+def test_the_usual_place_is_scored_against_each_image():
+    train = RNG.uniform(size=(9, 6, 8)) < np.linspace(0.1, 0.9, 8)  # the digit stands to the right
+    place = texture_clusters.usual_place(train)
+    votes = np.array([[sum(mask[i, j] for mask in train) for j in range(8)] for i in range(6)])
+    np.testing.assert_array_equal(place, votes >= 5)
+    segments = (RNG.uniform(size=(3, 6, 8)) < np.linspace(0.1, 0.9, 8)).astype(np.uint8)
+    got = texture_clusters.place_score(jnp.asarray(place), jnp.asarray(segments))
+    want = [adjusted_mutual_info_score(mask.ravel(), place.ravel()) for mask in segments]
+    np.testing.assert_allclose(got, want, atol=1e-4)

@@ -91,6 +91,8 @@ def test_music_has_nats_per_frame_and_tagging_an_ami_for_each_iteration():
     tagger = line(model=TAGGER, extra=found)
     tagger["config"]["objective"]["task"] = "denoising"
     assert cells(ladder_report.table([tagger]))[5] == "0.100 0.250 (k-means 0.200)"
+    tagger["extra"]["ami_place"] = 0.34
+    assert cells(ladder_report.table([tagger]))[5].endswith("(k-means 0.200, usual place 0.340)")
 
 
 def test_chords_are_music_and_named():
