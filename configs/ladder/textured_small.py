@@ -11,8 +11,11 @@ from rlvm.configs.ladder.textured_mnist import grouping, shrunk
 LAYERS = (
     # encoder   stride channels filter  decoder   filter
     ("ConvLSTM", 2, 16, (4, 4), "ConvG1", (4, 4)),
+    ("Conv", 1, 16, (3, 3), "ConvG1", (3, 3)),
     ("ConvLSTM", 2, 24, (3, 3), "ConvG1", (4, 4)),
+    ("Conv", 1, 24, (3, 3), "ConvG1", (3, 3)),
     ("ConvLSTM", 2, 24, (3, 3), "ConvG1", (4, 4)),
+    ("Conv", 1, 24, (3, 3), "ConvG1", (3, 3)),
     ("AvgPool", None, None, (6, 6), "Unpool", None),
     ("SoftMax", None, 11, None, "G1", None),
 )
@@ -26,7 +29,7 @@ def get_config(argument: str = "tagger"):
     config.objective.prediction_weight = 0.003
     config.optimizer.learning_rate = 4e-3
     config.optimizer.clip_norm = 1.0
-    config.train.num_steps = 6_000
+    config.train.num_steps = 3_000
     config.train.batch_size = 8
     config.train.eval_every = 1_000
     config.train.log_every = 100
