@@ -16,9 +16,9 @@ from rlvm.configs.ladder.polyphonic_music import next_frame, shrunk
 
 LAYERS = (
     # encoder   stride  channels filter   decoder     filter
-    ("ConvLSTM", 2, 8, (1, 3), "ConvG2", (1, 3)),
-    ("ConvLSTM", 2, 12, (1, 3), "ConvG2", (1, 3)),
-    ("ConvLSTM", 2, 16, (1, 3), "ConvG2", (1, 3)),
+    ("ConvLSTM", 2, 8, (1, 13), "ConvG2", (1, 13)),  # an octave
+    ("ConvLSTM", 2, 12, (1, 13), "ConvG2", (1, 13)),
+    ("ConvLSTM", 2, 16, (1, 13), "ConvG2", (1, 13)),
     ("AvgPool", 2, None, (1, 2), "G1", None),
     ("LSTM", None, 128, None, "G1", None),
 )
@@ -32,10 +32,10 @@ def get_config(argument: str = ""):
     config.objective.transpose = 5
     config.objective.drop = 0.05
     config.optimizer.learning_rate = 5e-3
-    config.optimizer.weight_decay = 0.1
+    config.optimizer.weight_decay = 0.3
     config.optimizer.clip_norm = 200.0
     config.optimizer.ema_decay = 0.99
-    config.train.num_steps = 2_500
+    config.train.num_steps = 1_200
     steps = config.train.get_oneway_ref("num_steps")  # follows a flag
     config.objective.transpose_until = steps * 3 // 4  # the pieces are in C: training ends there
     config.train.batch_size = 16
