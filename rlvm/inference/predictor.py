@@ -118,6 +118,8 @@ def true_segments(outputs: Mapping[str, PyTree], batch: Batch) -> Array:
             "objective.segment_weight teaches masks: it needs model.name 'tagger' and data with "
             f"'segments'. The model gives {', '.join(outputs)}; the data has {', '.join(batch)}."
         )
+    if outputs["log_m"].shape[2] < 2:
+        raise ValueError("objective.segment_weight needs at least 2 groups; model.num_groups is 1.")
     return batch["segments"]
 
 

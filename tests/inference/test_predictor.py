@@ -216,6 +216,12 @@ def test_masks_need_a_tagger_and_segments(part):
             predictor.predicted(model, config)(params, extra, batch, KEYS)
 
 
+def test_one_group_cannot_be_taught_two_segments():
+    segments = {"segments": jnp.zeros((2, 4, 4))}
+    with pytest.raises(ValueError, match="at least 2 groups"):
+        predictor.true_segments({"log_m": jnp.zeros((2, 1, 1, 4, 4, 1))}, segments)
+
+
 def test_segmentation_scores_each_iteration():
     segments = jnp.asarray(RNG.integers(0, 2, (3, 6, 6)))
     guess = jnp.stack([jnp.zeros((3, 6, 6), int), segments * 2], 1)  # [B, N, H, W]
