@@ -35,6 +35,17 @@ def adjusted_mutual_information(
     return jnp.where(trivial, 1.0, gain / jnp.where(jnp.abs(room) < 1e-7, 1e-7, room))
 
 
+def image_scores(labels: Array, segments: Array, sizes: tuple[int, int]) -> Array:
+    """AMI of every image's labels with its segments, over all pixels: [B, ...] each -> [B]."""
+    flat = labels.reshape(len(labels), -1), segments.reshape(len(segments), -1)
+    counted = jnp.ones(flat[0].shape[1:])
+
+    def score(pair: tuple[Array, Array]) -> Array:
+        return adjusted_mutual_information(*pair, counted, sizes)
+
+    return jax.lax.map(score, flat)
+
+
 def expected_information(rows: Array, columns: Array, total: Array, most: int) -> Array:
     """E[MI] for the given cluster sizes [R], [C]; `most` bounds the number of items."""
     n = jnp.arange(most + 1.0)  # a count can be 0 .. most

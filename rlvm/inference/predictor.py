@@ -136,17 +136,11 @@ def segmentation(log_m: Array, segments: Array) -> Terms:
     log_m [B, N, K, H, W, 1], segments [B, H, W].
     """
     num_groups = log_m.shape[2]
-    groups = jnp.argmax(log_m[..., 0], axis=2).reshape(*log_m.shape[:2], -1)  # [B, N, H W]
-    truth = segments.reshape(len(segments), -1)
-    counted = jnp.ones(truth.shape[1:])
-
-    def score(group: Array, segment: Array) -> Array:
-        return ami.adjusted_mutual_information(group, segment, counted, (num_groups, 2))
-
-    def one(group: Array) -> Array:
-        return jax.lax.map(lambda pair: score(*pair), (group, truth))
-
-    return {f"ami_{n + 1}": one(groups[:, n]) for n in range(groups.shape[1])}
+    groups = jnp.argmax(log_m[..., 0], axis=2)  # [B, N, H, W]
+    return {
+        f"ami_{n + 1}": ami.image_scores(groups[:, n], segments, (num_groups, 2))
+        for n in range(groups.shape[1])
+    }
 
 
 def total_cost(terms: Terms, batch: Batch, extra: PyTree, config: ConfigDict) -> Array:

@@ -67,11 +67,8 @@ def _distances(points: Array, centres: Array) -> Array:
 
 def score(x: Array, segments: Array) -> Array:
     """AMI of two clusters with digit-or-background: x, segments [B, H, W] -> [B]."""
-
-    def one(pair: tuple[Array, Array]) -> Array:
-        return _agreement(kmeans(local_statistics(pair[0]), 2), pair[1])
-
-    return jax.lax.map(one, (x, segments))
+    labels = jax.lax.map(lambda image: kmeans(local_statistics(image), 2), x)
+    return ami.image_scores(labels, segments, (2, 2))
 
 
 def usual_place(segments: np.ndarray) -> np.ndarray:
@@ -81,12 +78,7 @@ def usual_place(segments: np.ndarray) -> np.ndarray:
 
 def place_score(place: Array, segments: Array) -> Array:
     """AMI of one mask [H, W] with each image's digit-or-background [B, H, W]: [B]."""
-    return jax.lax.map(lambda truth: _agreement(place.reshape(-1), truth), segments)
-
-
-def _agreement(labels: Array, segments: Array) -> Array:
-    truth = segments.reshape(-1)
-    return ami.adjusted_mutual_information(labels, truth, jnp.ones(truth.shape), (2, 2))
+    return ami.image_scores(jnp.broadcast_to(place, segments.shape), segments, (2, 2))
 
 
 def beside(

@@ -166,9 +166,9 @@ class Masks(nn.Module):
         return jnp.zeros(())
 
 
-def masks_setting(**fields):
+def masks_setting():
     config = configs.prediction("denoising", "nll").objective
-    config.update({"prediction_weight": 0.0, "segment_weight": 0.5, **fields})
+    config.update({"prediction_weight": 0.0, "segment_weight": 0.5})
     batch = {
         "x": jnp.zeros((2, 4, 4)),
         "mask": jnp.array([1.0, 0.0]),
@@ -202,18 +202,18 @@ def test_masks_are_taught_by_their_weight_over_real_examples():
     np.testing.assert_allclose(loss, 0.5 * want[0], rtol=1e-6)
 
 
-@pytest.mark.parametrize("part", ["data", "model"])
-def test_masks_need_a_tagger_and_segments(part):
+def test_masks_need_segments():
     config, batch, params = masks_setting()
-    if part == "data":
-        batch.pop("segments")
-        message = "The model gives log_m, prediction; the data has x, mask"
-        with pytest.raises(ValueError, match=message):
-            predictor.predicted(Masks(), config)(params, {}, batch, KEYS[:2])
-    else:
-        model, config, params, extra, batch = setting(segment_weight=0.5)
-        with pytest.raises(ValueError, match=r"needs model\.name 'tagger'"):
-            predictor.predicted(model, config)(params, extra, batch, KEYS)
+    batch.pop("segments")
+    message = "The model gives log_m, prediction; the data has x, mask"
+    with pytest.raises(ValueError, match=message):
+        predictor.predicted(Masks(), config)(params, {}, batch, KEYS[:2])
+
+
+def test_masks_need_a_tagger():
+    model, config, params, extra, batch = setting(segment_weight=0.5)
+    with pytest.raises(ValueError, match=r"needs model\.name 'tagger'"):
+        predictor.predicted(model, config)(params, extra, batch, KEYS)
 
 
 def test_one_group_cannot_be_taught_two_segments():
