@@ -67,6 +67,7 @@ def grouping(argument, layers):
     config.model.norm = "batch"
     config.model.noise = 0.2
     config.model.data_mean = 0.5
+    config.model.initial_masks = "noise"
     config.model.keep_convolutions = False
     if argument == "all_cnn_c":  # a ladder of one iteration without a decoder
         config.model.observation = "gaussian"

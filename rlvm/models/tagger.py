@@ -19,6 +19,8 @@ from rlvm.nn.normalization import update_statistics
 from rlvm.types import Array, Batch, Distribution, PyTree
 
 LOG_VARIANCE = -4.0  # where v starts: 0.02, the error of a denoised texture
+INITIAL_MASKS = ("noise", "roles")
+ROLES = 2.0  # logits of the first masks lie from here to its negative
 
 
 class Grouping(nn.Module):
@@ -93,6 +95,7 @@ class RTagger(nn.Module):
     norm: str = "batch"
     noise: float = 0.2
     data_mean: float = 0.5
+    initial_masks: str = "noise"
     keep_convolutions: bool = False
     axis_name: str | None = None
 
@@ -127,9 +130,16 @@ class RTagger(nn.Module):
         return carry, outputs
 
     def initial_carry(self, rng: Array, batch: Batch) -> PyTree:
-        """The carry before the first iteration: z the data's mean, m = softmax of N(0, 1) noise."""
+        """The carry before the first iteration: z the data's mean, m a softmax over groups.
+
+        Of N(0, 1) noise at every pixel, or, as 'roles', of one number a group, the same everywhere.
+        Roles leave the image whole in dz, and which group takes what is not the noise's to decide.
+        """
         del batch
         shape = (self.num_groups, *self.frame_shape[:2], 1)
+        if self.initial_masks == "roles":
+            logits = jnp.linspace(ROLES, -ROLES, self.num_groups).reshape(-1, 1, 1, 1)
+            return self._start(jnp.broadcast_to(logits, (len(rng), *shape)))
         return self._start(jax.vmap(lambda key: jax.random.normal(key, shape))(rng))
 
     def moved_statistics(self, batch_stats: PyTree, moments: PyTree, decay: float) -> PyTree:
@@ -170,6 +180,11 @@ def build(config: ConfigDict, batch: Batch) -> RTagger:
     encoder_shapes(layers, ladder_frame(frame_shape))
     if not decoder_top(layers):
         raise ValueError("An RTagger needs a decoder: no row of model.layers has a decoder cell.")
+    initial_masks = config.get("initial_masks", "noise")
+    if initial_masks not in INITIAL_MASKS:
+        raise ValueError(
+            f"No initial masks '{initial_masks}'. There are: {', '.join(INITIAL_MASKS)}."
+        )
     return RTagger(
         layers=layers,
         frame_shape=frame_shape,
@@ -178,5 +193,6 @@ def build(config: ConfigDict, batch: Batch) -> RTagger:
         norm=config.norm,
         noise=config.noise,
         data_mean=config.data_mean,
+        initial_masks=initial_masks,
         keep_convolutions=config.get("keep_convolutions", False),
     )

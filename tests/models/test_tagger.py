@@ -65,6 +65,18 @@ def test_the_start_is_the_mean_and_a_softmax_of_noise_of_each_example(tagger):
     np.testing.assert_array_equal(alone["log_m"][0], carry["log_m"][1])
 
 
+def test_roles_are_one_number_a_group_the_same_everywhere():
+    batch = {"x": jnp.zeros((B, SIDE, SIDE)), "mask": jnp.ones(B)}
+    model = build(settings(initial_masks="roles"), batch)
+    carry, other = start(model, batch), start(model, batch, seed=1)
+    np.testing.assert_array_equal(carry["log_m"], other["log_m"])
+    want = np.exp([2.0, 0.0, -2.0]) / np.exp([2.0, 0.0, -2.0]).sum()
+    shape = (B, K, SIDE, SIDE, 1)
+    want = np.broadcast_to(want.reshape(1, -1, 1, 1, 1), shape)
+    np.testing.assert_allclose(jnp.exp(carry["log_m"]), want, rtol=1e-5)
+    np.testing.assert_allclose(carry["z"], 0.4)
+
+
 def test_permuting_the_groups_permutes_the_groups_alone(tagger):
     model, _, batch, run = tagger
     carry = start(model, batch)
@@ -149,6 +161,7 @@ def test_padding_does_not_reach_the_others(tagger):
     [
         ({"frame_shape": (9, 9, 1)}, "frames of the data have shape"),
         ({"layers": tuple(row[:4] for row in ROWS)}, "needs a decoder"),
+        ({"initial_masks": "zeros"}, "No initial masks 'zeros'. There are: noise, roles."),
     ],
 )
 def test_build_refuses_what_does_not_fit(changes, message):
