@@ -26,14 +26,14 @@ def get_config(argument: str = "tagger"):
     config.data.name = "textured_mnist/small"
     config.model.frame_shape = (48, 48, 1)
     config.model.noise = config.objective.noise = 0.2 * 48 / 84
-    config.objective.prediction_weight = 0.003
-    config.optimizer.learning_rate = 4e-3
-    config.optimizer.clip_norm = 1.0
-    config.train.num_steps = 3_000
-    config.train.batch_size = 8
-    config.train.eval_every = 1_000
+    config.model.initial_masks = "roles"
+    config.objective.prediction_weight = 0.0003
+    config.optimizer.learning_rate = 3e-3
+    config.optimizer.clip_norm = 0.0
+    config.train.num_steps = 4_500
+    config.train.eval_every = 500
     config.train.log_every = 100
-    config.train.checkpoint_every = 1_000
+    config.train.checkpoint_every = 500
     config.train.steps_per_dispatch = 20
     return config
 
