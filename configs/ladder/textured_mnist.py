@@ -43,7 +43,11 @@ ROWS = {  # argument: dotted fields
     "tagger": {},
     "unsupervised": {"objective.class_weight": 0.0, "objective.selects": "nll"},
     "labels1000": {"data.name": "textured_mnist/labels1000"},
-    "taught": {"objective.segment_weight": 0.03, "objective.selects": "segment_cost"},
+    "taught": {
+        "model.initial_masks": "roles",
+        "objective.segment_weight": 0.03,
+        "objective.selects": "segment_cost",
+    },
     "all_cnn_c": {
         "model.name": "ladder",
         "model.layers": ALL_CNN_C,
