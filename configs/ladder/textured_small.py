@@ -29,7 +29,6 @@ def get_config(argument: str = "tagger"):
     config.model.initial_masks = "roles"
     config.objective.prediction_weight = 0.0003
     config.optimizer.learning_rate = 3e-3
-    config.optimizer.clip_norm = 0.0
     config.train.num_steps = 4_500
     config.train.eval_every = 500
     config.train.log_every = 100
